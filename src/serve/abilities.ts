@@ -21,8 +21,8 @@ export type { FoundIn } from "../use/types.ts";
 
 export type ServedAbility = (typeof ABILITIES)[number];
 
-/** Abilities that change pictures: their answers are pictures of a series for each one that was sent, or for each pair. */
-export type PictureAbility = "inpaint" | "edit" | "interpolate";
+/** Abilities that change samples: their answers are a series for each one that was sent, or for each pair. */
+export type SeriesAbility = "inpaint" | "edit" | "interpolate";
 
 /** A column of a model's table as clients see it. */
 export type ServedColumn =
@@ -49,7 +49,7 @@ export interface ServedModel {
   readonly features?: readonly number[];
   /** Whether it can be told which cells make a row odd. */
   readonly reasons: boolean;
-  /** Whether its pictures can be shown as they form. */
+  /** Whether its samples can be shown as they form. */
   readonly forms: boolean;
   /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly version: string | undefined;
@@ -109,7 +109,7 @@ export type Work =
       readonly kind: "sample";
       /** Whether a grid of them as one picture is the answer. */
       readonly picture: boolean;
-      /** So many states of pictures as they form are the answer, at most. */
+      /** So many states of samples as they form are the answer, at most. */
       readonly states?: number | undefined;
       readonly options: { readonly count: number; readonly seed: number } & Readonly<Record<string, unknown>>;
     }
@@ -119,10 +119,10 @@ export type Work =
       readonly seed: number;
       readonly layer: { readonly layer: string; readonly pool: "none" | "mean" };
     }
-  | PictureWork;
+  | SeriesWork;
 
-/** Work on pictures whose answer is pictures. */
-export type PictureWork = {
+/** Work on samples whose answer is samples. */
+export type SeriesWork = {
   readonly samples: Brought;
   /** Whether one picture of all is the answer. */
   readonly picture: boolean;

@@ -30,7 +30,7 @@ const label = unitCount(0).optional().describe("class, for models that are condi
 
 const brought = { rows: rows.optional(), samples: samples.optional() };
 
-/** States of pictures that form, at most. */
+/** States of samples that form, at most. */
 const MOST_STATES = 64;
 
 const draws = z.int().min(1).default(1);
@@ -68,7 +68,9 @@ export const BODIES = {
       .min(2)
       .max(MOST_STATES)
       .optional()
-      .describe("of pictures, so many states at most as they form: [states, count, channels, height, width]"),
+      .describe(
+        "so many states at most of samples as they form, from noise on: of pictures [states, count, channels, height, width], of rows one state after the other",
+      ),
   }),
   embed: z.strictObject({
     ...brought,
@@ -94,16 +96,19 @@ export const BODIES = {
     steps: solverSteps,
   }),
   edit: z.strictObject({
-    samples,
+    ...brought,
     strength: editStrength(),
-    draws: draws.describe("edits of each picture"),
+    draws: draws.describe("edits of each picture or row, one after the other"),
     seed,
     label,
     steps: solverSteps,
   }),
   interpolate: z.strictObject({
-    samples: samples.describe("pairs of pictures, as numbers: [2 · pairs, channels, height, width]"),
-    steps: z.int().min(2).default(8).describe("pictures along each path, its ends among them"),
+    rows: rows.optional().describe("pairs of rows, one after the other"),
+    samples: samples
+      .optional()
+      .describe("pairs of pictures, as numbers: [2 · pairs, channels, height, width]"),
+    steps: z.int().min(2).default(8).describe("pictures or rows along each path, its ends among them"),
     label,
   }),
 } as const;

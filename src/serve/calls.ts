@@ -42,7 +42,7 @@ export interface Pictures {
 }
 
 interface RepeatedCall extends CallOptions {
-  /** Results for each picture; default: 1. */
+  /** Results for each picture or row; default: 1. */
   readonly draws?: number;
   readonly seed?: number;
   readonly label?: number;
@@ -63,7 +63,7 @@ export interface EditCall extends RepeatedCall {
 }
 
 export interface InterpolateCall extends CallOptions {
-  /** Pictures along each path, its ends among them; default: 8. */
+  /** Pictures or rows along each path, its ends among them; default: 8. */
   readonly steps?: number;
   readonly label?: number;
 }
@@ -79,7 +79,7 @@ export interface SampleCall extends CallOptions {
   readonly seed?: number;
   readonly label?: number;
   readonly given?: Readonly<Record<string, string | number>>;
-  /** Of pictures, so many states at most as they form: [states, count, channels, height, width]. Not of one picture of all. */
+  /** So many states at most of samples as they form: of pictures [states, count, channels, height, width], of rows one state after the other. Not of one picture of all. */
   readonly states?: number;
   /** Options of the model's own sampler: steps, solver, temperature. */
   readonly options?: Readonly<Record<string, unknown>>;

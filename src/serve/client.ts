@@ -93,8 +93,15 @@ export interface RemoteModel {
   ): Promise<Made & { readonly samples: Numbers }>;
   /** Changes pictures by noise: [n, draws, channels, height, width]. */
   edit(pictures: Pictures | ImageBytes, options?: EditCall): Promise<Made & { readonly samples: Numbers }>;
+  /** Changes rows by noise: the draws of each, one after the other. */
+  edit(rows: readonly Row[], options?: EditCall): Promise<Made & { readonly rows: readonly Row[] }>;
   /** Pictures along the paths between pairs: [pairs, steps, channels, height, width]. */
   interpolate(pairs: Pictures, options?: InterpolateCall): Promise<Made & { readonly samples: Numbers }>;
+  /** Rows along the paths between pairs of rows, path after path. */
+  interpolate(
+    pairs: readonly Row[],
+    options?: InterpolateCall,
+  ): Promise<Made & { readonly rows: readonly Row[] }>;
 }
 
 /** The methods that each ability of the catalogue has. */
@@ -135,6 +142,9 @@ function ownOf<O extends CallOptions>({ signal: _, timeout: __, retries: ___, ..
 }
 
 const isNumbers = (pictures: Pictures | ImageBytes): pictures is Pictures => "shape" in pictures;
+
+const isRows = (samples: readonly Row[] | Pictures | ImageBytes): samples is readonly Row[] =>
+  Array.isArray(samples);
 
 const isImage = (samples: readonly Row[] | ImageBytes): samples is ImageBytes => !Array.isArray(samples);
 
@@ -352,6 +362,17 @@ export function connect(
       ? post(`${path}${query(name, {})}`, json({ ...own, samples: pictures }), options)
       : post(`${path}${query(name, own)}`, image(pictures), options);
 
+  const withEither = <T>(
+    path: string,
+    name: string,
+    samples: readonly Row[] | Pictures | ImageBytes,
+    own: Readonly<Record<string, unknown>>,
+    options: CallOptions,
+  ): Promise<T> =>
+    isRows(samples)
+      ? withSamples(path, name, samples, own, options)
+      : withPictures(path, name, samples, own, options);
+
   const model = (name: string): RemoteModel => ({
     name,
     async describe(options) {
@@ -380,8 +401,10 @@ export function connect(
     embed: (samples, { layer, pool, seed, ...options } = {}) =>
       withSamples("/embed", name, samples, { layer, pool, seed }, options),
     inpaint: (pictures, options) => withPictures("/inpaint", name, pictures, ownOf(options), options),
-    edit: (pictures, options = {}) => withPictures("/edit", name, pictures, ownOf(options), options),
-    interpolate: (pairs, options = {}) => withPictures("/interpolate", name, pairs, ownOf(options), options),
+    edit: <T>(samples: readonly Row[] | Pictures | ImageBytes, options: EditCall = {}): Promise<T> =>
+      withEither("/edit", name, samples, ownOf(options), options),
+    interpolate: <T>(pairs: readonly Row[] | Pictures, options: InterpolateCall = {}): Promise<T> =>
+      withEither("/interpolate", name, pairs, ownOf(options), options),
   });
 
   return {

@@ -39,8 +39,8 @@ export function describeRun(name: string, { loaded, config, classes, weightsStep
   // Samples of a model between two data sets begin at samples of one, which a server has not.
   if (other?.sample !== undefined && definition.needsSource !== true) abilities.push("sample");
   if (hasFeatures) abilities.push("embed");
-  if (!rows && other !== undefined) {
-    if (other.inpaint !== undefined) abilities.push("inpaint");
+  if (other !== undefined) {
+    if (other.inpaint !== undefined && !rows) abilities.push("inpaint");
     if (other.edit !== undefined) abilities.push("edit");
     if (can(() => codecOf(loaded, "interpolate"))) abilities.push("interpolate");
   }
@@ -67,7 +67,7 @@ export function describeRun(name: string, { loaded, config, classes, weightsStep
     sampleOptions: schema === undefined ? [] : Object.keys(schema.shape),
     ...(hasFeatures && { features: layerShape(loaded, {}) }),
     reasons: hasReasons(loaded),
-    forms: !rows && abilities.includes("sample") && other?.sampleStates !== undefined,
+    forms: abilities.includes("sample") && other?.sampleStates !== undefined,
     version: weightsStep === undefined ? undefined : String(weightsStep),
     merged,
   };

@@ -349,14 +349,14 @@ export function openApi(
         { ...json(made({ samples: array })), ...png },
       ),
       "/edit": post(
-        "Changes pictures by noise: [n, draws, channels, height, width]",
+        "Changes pictures by noise: [n, draws, channels, height, width]; or rows, the draws of each one after the other",
         { ...json(schemaOf(BODIES.edit)), ...IMAGES },
-        { ...json(made({ samples: array })), ...png },
+        { ...json({ anyOf: [made({ rows }), made({ samples: array })] }), ...png },
       ),
       "/interpolate": post(
-        "Pictures along paths between pairs: [pairs, steps, channels, height, width]",
+        "Pictures along paths between pairs: [pairs, steps, channels, height, width]; or rows, path after path",
         json(schemaOf(BODIES.interpolate)),
-        { ...json(made({ samples: array })), ...png },
+        { ...json({ anyOf: [made({ rows }), made({ samples: array })] }), ...png },
       ),
       "/models": get("The models that are served", json({ type: "array", items: SERVED_MODEL })),
       "/openapi.json": get("This document", json({ type: "object" })),

@@ -5,7 +5,7 @@ import { elementCount, float32 } from "../tensor/array.ts";
 import {
   type Brought,
   countOf,
-  type PictureAbility,
+  type SeriesAbility,
   type ServedAbility,
   type ServedModel,
   type Unknown,
@@ -182,7 +182,7 @@ export function workOf(
         bad(
           model.forms
             ? "states: are numbers; accept application/json"
-            : `states: ${model.name} does not show pictures as they form`,
+            : `states: ${model.name} does not show samples as they form`,
         );
       }
       const unknown = Object.keys(own).find((name) => !model.sampleOptions.includes(name));
@@ -208,11 +208,20 @@ export function workOf(
       };
       return { kind: "sample", picture, states, options };
     }
-    case "inpaint":
+    case "inpaint": {
+      const { samples: array, ...options } = checked(BODIES.inpaint, given);
+      return seriesWork(model, ability, checkedArray(model, array, limits), options, limits, picture);
+    }
     case "edit":
     case "interpolate": {
-      const { samples: array, ...options } = checked(BODIES[ability], given);
-      return pictureWork(model, ability, checkedArray(model, array, limits), options, limits, picture);
+      const body = checked(BODIES[ability], given);
+      const { rows: _rows, samples: _samples, ...options } = body;
+      if (picture && model.sample.kind === "rows") {
+        throw new ServiceError(`${model.name} answers rows, not pictures; accept application/json`, {
+          status: 406,
+        });
+      }
+      return seriesWork(model, ability, broughtBy(model, body, limits), options, limits, picture);
     }
   }
 }
@@ -247,27 +256,28 @@ function unknownOf(
   return { kind: "mask", mask: float32(data, full) };
 }
 
-/** Work on pictures, with options that are checked. @throws ServiceError where it is too much, or the pictures do not make pairs */
-function pictureWork(
+/** Work on samples, with options that are checked. @throws ServiceError where it is too much, or the samples do not make pairs */
+function seriesWork(
   model: ServedModel,
-  ability: PictureAbility,
+  ability: SeriesAbility,
   samples: Brought,
-  options: PictureOptions,
+  options: SeriesOptions,
   { maxSamples }: RequestLimits,
   picture: boolean,
 ): Work {
   const count = countOf(samples);
   const each = "draws" in options ? options.draws : options.steps;
   const series = ability === "interpolate" ? count / 2 : count;
+  const what = model.sample.kind === "rows" ? "rows" : "pictures";
   if (series * each > maxSamples) {
-    throw new ServiceError(`${series * each} pictures, more than the limit of ${maxSamples}`, {
+    throw new ServiceError(`${series * each} ${what}, more than the limit of ${maxSamples}`, {
       status: 413,
     });
   }
   checkLabel(model, options.label);
   if ("strength" in options) return { kind: "edit", samples, picture, options };
   if (!("draws" in options)) {
-    if (!Number.isInteger(series)) bad(`${count} pictures do not make pairs`);
+    if (!Number.isInteger(series)) bad(`${count} ${what} do not make pairs`);
     return { kind: "interpolate", samples, picture, options };
   }
   const { unknown, half, ...rest } = options;
@@ -280,10 +290,10 @@ function pictureWork(
   };
 }
 
-/** Options of work on pictures, without the pictures. */
-type PictureOptions = {
-  [A in PictureAbility]: Omit<z.output<(typeof BODIES)[A]>, "samples">;
-}[PictureAbility];
+/** Options of work on samples, without the samples. */
+type SeriesOptions = {
+  [A in SeriesAbility]: Omit<z.output<(typeof BODIES)[A]>, "samples" | "rows">;
+}[SeriesAbility];
 
 function checkLabel({ classes, name }: ServedModel, label: number | undefined): void {
   if (label === undefined || label < classes.length) return;
@@ -297,8 +307,8 @@ function checkLabel({ classes, name }: ServedModel, label: number | undefined): 
 /** Options of work on files of pictures, in the query. */
 const OF_FILES = {
   inpaint: BODIES.inpaint.omit({ samples: true }),
-  edit: BODIES.edit.omit({ samples: true }),
-  interpolate: BODIES.interpolate.omit({ samples: true }),
+  edit: BODIES.edit.omit({ rows: true, samples: true }),
+  interpolate: BODIES.interpolate.omit({ rows: true, samples: true }),
 } as const;
 
 /** Work on files of images, with the options of a query. @throws ServiceError */
@@ -332,7 +342,7 @@ export function workOnFiles(
     }
     default: {
       const options = checked(OF_FILES[ability], given);
-      return pictureWork(model, ability, samples, options, limits, picture);
+      return seriesWork(model, ability, samples, options, limits, picture);
     }
   }
 }

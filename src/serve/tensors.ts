@@ -126,10 +126,10 @@ export function outputTensors({ run, ability }: ProtocolModel): readonly TensorM
       return [{ name: "features", datatype: "FP32", shape: [-1, ...(run.features ?? [])] }];
     case "inpaint":
     case "edit":
-    case "interpolate": {
-      const shape = run.sample.kind === "picture" ? run.sample.shape : [];
-      return [{ name: "samples", datatype: "FP32", shape: [-1, -1, ...shape] }];
-    }
+    case "interpolate":
+      return run.sample.kind === "rows"
+        ? sampleTensors(run, "samples")
+        : [{ name: "samples", datatype: "FP32", shape: [-1, -1, ...run.sample.shape] }];
   }
 }
 
@@ -228,7 +228,7 @@ export function workOfTensors(
   const strange = ability === "impute" ? undefined : outputs.find(({ name }) => !known.includes(name));
   if (strange !== undefined) bad(`there is no output ${strange.name}; there are ${known.join(", ")}`);
   if ("why" in given) bad("why: cells that make rows odd are told by POST /score alone");
-  if ("states" in given) bad("states: pictures as they form are answered by POST /sample alone");
+  if ("states" in given) bad("states: samples as they form are answered by POST /sample alone");
   const unknown = ability === "inpaint" ? named.get("unknown") : undefined;
   const alone = (name: string): RequestInput | undefined => {
     const input = named.get(name);

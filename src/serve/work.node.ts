@@ -24,7 +24,7 @@ import {
   type Work,
 } from "./abilities.ts";
 import { describeRun } from "./describe.node.ts";
-import { formingOf, picturesOf } from "./pictures.node.ts";
+import { formingOf, seriesOf } from "./series.node.ts";
 
 // What a worker does with an open run. Data of clients comes as rows, bytes and numbers, and never as the name of anything: no request
 // reaches a path, a query or a module.
@@ -224,7 +224,7 @@ export class ServedRun {
       case "interpolate": {
         const x = await this.read(work.samples, 0);
         onProgress();
-        return picturesOf(run.loaded, x, work, onProgress);
+        return seriesOf(run.loaded, x, work, onProgress);
       }
     }
   }

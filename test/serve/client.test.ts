@@ -52,7 +52,11 @@ describe("a client", () => {
     expect(await client().isReady()).toBe(true);
     expect(await client().models()).toEqual(await route("/models"));
     const table = await client().model("table").describe();
-    expect(table).toMatchObject({ name: "table", model: "nice", abilities: ["score", "impute", "sample"] });
+    expect(table).toMatchObject({
+      name: "table",
+      model: "nice",
+      abilities: ["score", "impute", "sample", "interpolate"],
+    });
     await expect(client().model("none").describe()).rejects.toThrow(RefusedError);
   });
 

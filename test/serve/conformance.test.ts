@@ -124,6 +124,7 @@ const MODELS = [
   ["table", "score"],
   ["table:impute", "impute"],
   ["table:sample", "sample"],
+  ["table:interpolate", "interpolate"],
   ["digits:sample", "sample"],
   ["scenes", "detect"],
   ["scenes:embed", "embed"],

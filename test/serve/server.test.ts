@@ -60,8 +60,8 @@ describe("a server", () => {
     expect(
       body.map(({ name, abilities }: { name: string; abilities: string[] }) => [name, ...abilities]),
     ).toEqual([
-      ["nice-two-moons", "score", "impute", "sample"],
-      ["table", "score", "impute", "sample"],
+      ["nice-two-moons", "score", "impute", "sample", "interpolate"],
+      ["table", "score", "impute", "sample", "interpolate"],
       ["images", "score", "sample", "inpaint", "interpolate"],
       ["digits", "score", "sample", "inpaint", "edit", "interpolate"],
       ["scenes", "detect", "embed"],

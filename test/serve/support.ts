@@ -34,8 +34,8 @@ export async function copied(name: string, folder: string): Promise<string> {
   return target;
 }
 
-/** Fits a flow to a table with numbers and categories, in a moment. */
-export async function fitTable(out: string): Promise<string> {
+/** Fits a model to a table with numbers and categories, in a moment. */
+export async function fitTable(out: string, model: "nice" | "rectified-flow" = "nice"): Promise<string> {
   const kinds = ["setosa", "virginica", "versicolor"];
   const data = rows(
     Array.from({ length: 200 }, (_, i) => ({
@@ -45,7 +45,7 @@ export async function fitTable(out: string): Promise<string> {
     })),
   );
   await fit({
-    model: "nice",
+    model,
     data,
     categorical: ["kind"],
     out,

@@ -49,7 +49,7 @@ export function configure(command: Command): void {
     name: "edit",
     heading: "Edits",
     flags,
-    help: "IMAGES are files or folders; without them, samples of the test split of the run's own data are taken.",
+    help: "SAMPLES are images, folders of them or, of a run of rows, tables; without them, samples of the test split of the run's own data are taken.",
     check: (options, [files]) => {
       chosenBy("edit", files as readonly string[], options);
     },

@@ -38,10 +38,12 @@ export function configure(command: Command): void {
     name: "interpolate",
     heading: "Paths",
     flags,
-    help: "IMAGES are files in pairs: from the first to the second, from the third to the fourth, and so on, one row of the\npicture each.",
+    help: "SAMPLES are images in pairs: from the first to the second, from the third to the fourth, and so on, one row of the\npicture each; of a run of rows tables, whose rows are the pairs.",
     check({ index }, [files]) {
       if ((index === undefined) === ((files as readonly string[]).length === 0)) {
-        throw new OptionError("interpolate: name two images, or samples of a split by --index 3,17");
+        throw new OptionError(
+          "interpolate: name two images or a table of two rows, or samples of a split by --index 3,17",
+        );
       }
     },
     target({ out }, info) {

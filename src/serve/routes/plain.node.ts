@@ -156,7 +156,7 @@ export function addPlainRoutes(app: FastifyInstance, serving: Serving): void {
       const given = Array.isArray(body) ? { rows: body } : (body ?? {});
       if (!isRecord(given)) return bad("the body must be an object, or a list of rows");
       const work = workOf(model, ability, { ...options, ...given }, limits, picture);
-      const rows = work.kind === "score" || work.kind === "embed" ? work.samples : undefined;
+      const rows = "samples" in work ? work.samples : undefined;
       const ignored = rows?.kind === "rows" ? ignoredColumns(model, rows.rows) : [];
       return answer(request, reply, model, work, ignored);
     });

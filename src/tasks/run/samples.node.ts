@@ -1,13 +1,13 @@
 import { stat } from "node:fs/promises";
 import { decodeLike } from "../../data/image/decode.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
-import type { ImagesSource } from "../../data/index.ts";
+import type { ImagesSource, PointsSource, RowsSource } from "../../data/index.ts";
 import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import { gatherSource } from "../../data/sources/gather.ts";
 import type { PlainImages } from "../../data/sources/memory.ts";
 import { OptionError } from "../../errors.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
-import { asSeen, imageFormat, SOURCE_BATCH } from "./inputs.node.ts";
+import { asSeen, imageFormat, readSource, SOURCE_BATCH, type Source } from "./inputs.node.ts";
 import { isClassConditional, type LoadedRun } from "./load.node.ts";
 
 /** The samples that a verb works on, in data units. */
@@ -30,16 +30,16 @@ export interface SplitSamples {
   readonly source?: boolean | undefined;
 }
 
-/** Image files, and folders of them. */
+/** Image files, and folders of them; tables, where the run's samples are rows. */
 export interface SampleFiles {
   readonly files: string | readonly string[];
-  /** Images at most. Default: 8; of interpolate all. */
+  /** Images or rows at most. Default: 8; of interpolate all. */
   readonly count?: number | undefined;
 }
 
 /**
- * The samples that a verb is asked to work on: image files and folders, samples of a split of the run's own data, images in
- * memory, or an array [n, …sampleShape] in data units.
+ * The samples that a verb is asked to work on: image files and folders, tables, samples of a split of the run's own data, images, rows or
+ * points in memory, or an array [n, …sampleShape] in data units.
  */
 export type SampleInput =
   | string
@@ -47,28 +47,22 @@ export type SampleInput =
   | SampleFiles
   | SplitSamples
   | NdArray<"float32">
-  | ImagesSource;
+  | ImagesSource
+  | RowsSource
+  | PointsSource;
 
 /** Images of a folder, or samples of a split, where no other number is given. */
 const USUAL_COUNT = 8;
 
-/** Verbs that take images, and what serves other data. */
-const ELSEWHERE = {
-  inpaint: "eidos impute fills in the missing cells of a table",
-  edit: "name samples by --index",
-  translate: "name samples by --index",
-  interpolate: "name samples by --index",
-} as const;
-
 /** A verb that works on chosen samples. */
-export type SampleVerb = keyof typeof ELSEWHERE;
+export type SampleVerb = "inpaint" | "edit" | "translate" | "interpolate";
 
-/** @throws OptionError where the run's data are not images */
-export function checkImages({ config }: LoadedRun, verb: SampleVerb): void {
+/** @throws OptionError where the run's data are not images, whose parts alone are drawn anew */
+export function checkImages({ config }: LoadedRun): void {
   const { dataInfo } = config;
   if (isPicture(dataInfo)) return;
   throw new OptionError(
-    `${verb}: the run was fitted on ${dataInfo.kind} data (${config.data}); ${ELSEWHERE[verb]}`,
+    `inpaint: the run was fitted on ${dataInfo.kind} data (${config.data}); eidos impute fills in the missing cells of a table`,
   );
 }
 
@@ -77,12 +71,15 @@ type Choice =
   | { readonly kind: "array"; readonly x: NdArray<"float32"> }
   | ({ readonly kind: "files" } & SampleFiles)
   | { readonly kind: "memory"; readonly images: ImagesSource }
+  | { readonly kind: "rows"; readonly rows: RowsSource | PointsSource }
   | ({ readonly kind: "split" } & SplitSamples);
 
 function choiceOf(input: SampleInput): Choice {
   if (typeof input === "string" || isList(input)) return { kind: "files", files: input };
   if ("dtype" in input) return { kind: "array", x: input };
-  if ("kind" in input) return { kind: "memory", images: input };
+  if ("kind" in input) {
+    return input.kind === "images" ? { kind: "memory", images: input } : { kind: "rows", rows: input };
+  }
   return "files" in input ? { kind: "files", ...input } : { kind: "split", ...input };
 }
 
@@ -103,8 +100,13 @@ export async function chosenSamples(
       return { x: checkedArray(run, choice.x, verb) };
     case "files": {
       const { files, count = verb === "interpolate" ? Number.POSITIVE_INFINITY : USUAL_COUNT } = choice;
-      return { x: await decoded(run, typeof files === "string" ? [files] : files, verb, count) };
+      const all = typeof files === "string" ? [files] : files;
+      if (isPicture(run.config.dataInfo)) return { x: await decoded(run, all, verb, count) };
+      if (verb === "inpaint") checkImages(run);
+      return { x: await rowsRead(run, all, count) };
     }
+    case "rows":
+      return { x: await rowsRead(run, [choice.rows], Number.POSITIVE_INFINITY) };
     case "memory":
       return { x: await decoded(run, [await gatherSource(choice.images)], verb, Number.POSITIVE_INFINITY) };
     case "split": {
@@ -144,6 +146,32 @@ export function forModel(run: LoadedRun, { x, labels }: ChosenSamples): ChosenSa
   return isClassConditional(run) ? { x, labels } : { x };
 }
 
+/** Rows of tables and memory, one after the other. @param limit of rows */
+async function rowsRead(
+  run: LoadedRun,
+  sources: readonly Source[],
+  limit: number,
+): Promise<NdArray<"float32">> {
+  const parts: Float32Array[] = [];
+  const size = elementCount(run.config.dataInfo.sampleShape);
+  let count = 0;
+  for (const source of sources) {
+    for await (const { x } of readSource(run, source)) {
+      const part = x.data.subarray(0, (limit - count) * size);
+      parts.push(part);
+      count += part.length / size;
+      if (count >= limit) break;
+    }
+  }
+  const data = new Float32Array(count * size);
+  let at = 0;
+  for (const part of parts) {
+    data.set(part, at);
+    at += part.length;
+  }
+  return float32(data, [count, ...run.config.dataInfo.sampleShape]);
+}
+
 /** Images of files, folders and memory, decoded as the run's images are. @param limit of images */
 async function decoded(
   run: LoadedRun,
@@ -151,7 +179,9 @@ async function decoded(
   verb: SampleVerb,
   limit: number,
 ): Promise<NdArray<"float32">> {
-  checkImages(run, verb);
+  if (!isPicture(run.config.dataInfo)) {
+    throw new OptionError(`${verb}: the run was fitted on ${run.config.dataInfo.kind} data, not on images`);
+  }
   const { dataInfo } = run.config;
   const format = imageFormat(run.config);
   const size = elementCount(dataInfo.sampleShape);

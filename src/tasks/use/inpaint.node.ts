@@ -28,7 +28,7 @@ export type Region =
  * @throws OptionError where the region lies outside the image, or holds nothing; DataError where the mask cannot be read
  */
 export async function knownMask(run: LoadedRun, region: Region): Promise<NdArray<"float32">> {
-  checkImages(run, "inpaint");
+  checkImages(run);
   const [channels = 1, height = 1, width = 1] = run.config.dataInfo.sampleShape;
   const isUnknown = await unknownPixels(region, height, width);
   const plane = Float32Array.from({ length: height * width }, (_, i) =>

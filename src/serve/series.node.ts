@@ -1,29 +1,33 @@
+import { isPicture } from "../data/sources/data-set.ts";
 import { encodePng, type Raster } from "../report/index.ts";
 import type { LoadedRun } from "../tasks/run/load.node.ts";
-import { asWritten, checkFinite, seriesGrid } from "../tasks/run/outputs.node.ts";
+import { asWritten, checkFinite, sampleRows, seriesGrid } from "../tasks/run/outputs.node.ts";
 import { editRun, editStrips } from "../tasks/use/edit.node.ts";
 import { inpaintingStrips, inpaintRun, knownMask } from "../tasks/use/inpaint.node.ts";
 import { interpolateRun } from "../tasks/use/interpolate.node.ts";
 import { sampleStatesOf } from "../tasks/use/sample.node.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
-import type { Answer, PictureWork, Unknown } from "./abilities.ts";
+import type { RunConfig } from "../train/run-config.ts";
+import type { Answer, SeriesWork, Unknown } from "./abilities.ts";
 
-// Pictures that are completed, edited, led from one to another, or shown as they form.
+// Samples that are completed, edited, led from one to another, or shown as they form.
 
 /**
- * A series of pictures for each one that was sent, or for each pair: [n, length, channels, height, width], or a row of one picture.
- * @param x what was sent, [n, channels, height, width]
+ * A series of samples for each one that was sent, or for each pair: of pictures [n, length, channels, height, width], or a row of one picture;
+ * of rows one after the other.
+ * @param x what was sent, [n, …sampleShape]
  * @param onProgress called now and then; what it throws ends the work
  */
-export async function picturesOf(
+export async function seriesOf(
   run: LoadedRun,
   x: NdArray<"float32">,
-  work: PictureWork,
+  work: SeriesWork,
   onProgress: () => void,
 ): Promise<Answer> {
   const { dataInfo } = run.config;
   const answer = async (made: NdArray<"float32">, raster: () => Raster): Promise<Answer> => {
     checkFinite(made);
+    if (!isPicture(dataInfo)) return rowsOf(dataInfo, [made]);
     if (work.picture) return { kind: "picture", type: "image/png", bytes: await encodePng(raster()) };
     return { kind: "array", array: asWritten(dataInfo, made) };
   };
@@ -46,8 +50,18 @@ export async function picturesOf(
   }
 }
 
+/** Samples that are rows, one after the other. */
+function rowsOf(info: RunConfig["dataInfo"], made: readonly NdArray<"float32">[]): Answer {
+  const [width = 1] = info.sampleShape;
+  const tables = made.map((samples) => {
+    checkFinite(samples);
+    return sampleRows(info, float32(samples.data, [samples.data.length / width, width]));
+  });
+  return { kind: "table", names: tables[0]?.names ?? [], rows: tables.flatMap(({ rows }) => rows) };
+}
+
 /**
- * Pictures as they form: [states, count, channels, height, width].
+ * Samples as they form: of pictures [states, count, channels, height, width], of rows one state after the other.
  * @param onProgress called for each state; what it throws ends the work
  */
 export async function formingOf(
@@ -59,6 +73,7 @@ export async function formingOf(
 ): Promise<Answer> {
   const states = await sampleStatesOf(run, { ...options, onState: () => onProgress() });
   const { dataInfo } = run.config;
+  if (!isPicture(dataInfo)) return rowsOf(dataInfo, states);
   const written = states.map((state) => {
     checkFinite(state);
     return asWritten(dataInfo, state);
