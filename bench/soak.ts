@@ -45,13 +45,30 @@ async function heldBy(page: Page, debugged: CDPSession): Promise<number> {
   });
 }
 
-/** Bytes of memory that the process of a server has. */
-async function residentOf(command: string): Promise<number> {
+/** Loaded before the server: at a signal it collects, and writes what it holds then. Resident memory tells how lazily Node collects, not what it keeps. */
+const preloaded = (file: string): string =>
+  `data:text/javascript,${encodeURIComponent(`
+  import { renameSync, writeFileSync } from "node:fs";
+  process.on("SIGUSR2", () => {
+    gc();
+    const { heapUsed, external } = process.memoryUsage();
+    writeFileSync(${JSON.stringify(`${file}.new`)}, String(heapUsed + external));
+    renameSync(${JSON.stringify(`${file}.new`)}, ${JSON.stringify(file)});
+  });
+`)}`;
+
+/** Bytes that the process of a server holds after a collection: its heap, and what lies outside of it. */
+async function heldByServer(command: string, file: string): Promise<number> {
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
     const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
     if (!line.includes(command)) continue;
-    const status = await readFile(`/proc/${pid}/status`, "utf8");
-    return 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
+    await rm(file, { force: true });
+    process.kill(Number(pid), "SIGUSR2");
+    for (let tries = 0; tries < 600; tries++) {
+      const text = await readFile(file, "utf8").catch(() => "");
+      if (text !== "") return Number(text);
+      await sleep(100);
+    }
   }
   throw new Error("the server has ended");
 }
@@ -67,7 +84,12 @@ function growth(readings: readonly Reading[], of: (reading: Reading) => number):
 
 const folder = await mkdtemp(join(tmpdir(), "eidos-soak-"));
 const port = String(20_000 + (process.pid % 20_000));
-const studio = start(["studio", "--port", port, "--no-open"], folder);
+const memory = join(folder, "memory.txt");
+const studio = start(["studio", "--port", port, "--no-open"], folder, [
+  "--expose-gc",
+  "--import",
+  preloaded(memory),
+]);
 const fitted = [
   "two-moons",
   "--count",
@@ -106,7 +128,7 @@ try {
       minute: minute(),
       playground: await heldBy(play.page, play.debugged),
       runs: await heldBy(runs.page, runs.debugged),
-      server: await residentOf(`--port\0${port}`),
+      server: await heldByServer(`--port\0${port}`, memory),
       step: Number(step?.replaceAll(/\D/g, "")),
     };
     readings.push(reading);
@@ -139,7 +161,7 @@ const last = readings.at(-1);
 const text = [
   "# A soak of the studio",
   "",
-  `Made by \`npx tsx bench/soak.ts --minutes ${minutes}\` on ${new Date().toISOString().slice(0, 10)} with eidos ${version}, Node ${process.version}, Chromium ${browser.version()}. A rectified flow is trained in the playground and drawn as paths (${last?.step ?? 0} steps); the room of runs follows a fit of RealNVP that a command does. Memory of pages is what \`measureUserAgentSpecificMemory\` counts after a collection, their workers and WebAssembly included; of the server its resident memory. The first fifth of the time, in which caches fill, does not count. ${complaints.length === 0 ? "No page complained." : `Pages complained ${complaints.length} times, first: ${complaints[0]}`}`,
+  `Made by \`npx tsx bench/soak.ts --minutes ${minutes}\` on ${new Date().toISOString().slice(0, 10)} with eidos ${version}, Node ${process.version}, Chromium ${browser.version()}. A rectified flow is trained in the playground and drawn as paths (${last?.step ?? 0} steps); the room of runs follows a fit of RealNVP that a command does. Memory of pages is what \`measureUserAgentSpecificMemory\` counts after a collection, their workers and WebAssembly included; of the server its heap and buffers after a collection. The first fifth of the time, in which caches fill, does not count. ${complaints.length === 0 ? "No page complained." : `Pages complained ${complaints.length} times, first: ${complaints[0]}`}`,
   "",
   table([["", "MB at first", "at most", "at last", "MB an hour, by least squares"], ...lines]),
   "",

@@ -14,6 +14,9 @@ import type { StudioRuns } from "./studio/runs.node.ts";
 /** Runs that are open at once: each has a process with its model in memory. */
 const MOST_OPEN = 2;
 
+/** Samples of a request: points as they form are many, and small. */
+const MOST_SAMPLES = 16_000;
+
 /** Bytes of a body, as those of `eidos serve`. */
 const BODY_LIMIT = 32e6;
 
@@ -71,6 +74,7 @@ async function begin(folder: string): Promise<Opened> {
     workers: 1,
     drain: 1,
     timeout: TIMEOUT,
+    maxSamples: MOST_SAMPLES,
     log: "silent",
   });
   const [model] = server.models;

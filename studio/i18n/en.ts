@@ -199,6 +199,10 @@ export const en = {
   "use.picture": "Choose a picture, or drop one here",
   "use.picture-of": "Picture",
   "use.draw-one": "Draw one (seed {seed})",
+  "use.row-of": "Row",
+  "use.draw-row": "Draw a row (seed {seed})",
+  "use.variants": "Variants of a row by {name}",
+  "use.way.point": "Rows on the way; the one at {percent} % stands out",
   "use.inpaint": "Draw anew",
   "use.brush.canvas":
     "The picture. Mark what is drawn anew with the pointer; or move the brush with the arrow keys, and set it down or lift it with Space.",

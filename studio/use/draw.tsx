@@ -1,8 +1,8 @@
 import { useSignal } from "@preact/signals";
 import type { UsableModel } from "eidos/serve";
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
-import { language, number, t } from "../i18n/index.ts";
-import { showValue } from "../runs/curves.ts";
+import { number, t } from "../i18n/index.ts";
 import { Check, Range } from "../ui/fields.tsx";
 import { sendForPicture } from "../ui/server.ts";
 import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
@@ -10,10 +10,9 @@ import { Command } from "./command.tsx";
 import { literal } from "./literal.ts";
 import { Shown } from "./picture.tsx";
 import { formOf, gridOf, type Picture, type PictureForm, type Pictures, picturesOf } from "./pictures.ts";
+import { Plane, planeOf, type Row, RowsTable } from "./rows.tsx";
 import { abilityPath } from "./store.ts";
 import { askRun, useAsking } from "./work.ts";
-
-type Row = Readonly<Record<string, string | number | null>>;
 
 /** What was drawn. */
 type Drawn =
@@ -21,11 +20,13 @@ type Drawn =
   | { readonly kind: "picture"; readonly address: string }
   /** Pictures as they form, state by state. */
   | { readonly kind: "states"; readonly states: readonly (readonly Picture[])[] }
-  | { readonly kind: "rows"; readonly rows: readonly Row[] };
+  /** Rows as they form, state by state; one state where they are drawn at once. */
+  | { readonly kind: "rows"; readonly states: readonly (readonly Row[])[] };
 
-const MOST_COUNT = 64;
+/** Pictures and rows that are drawn at most. */
+const MOST_COUNT = { pictures: 64, rows: 1000 } as const;
 
-/** States of pictures that form. */
+/** States of samples that form. */
 const STATES = 16;
 
 /** Pictures as they form. @throws ServerError */
@@ -40,19 +41,29 @@ async function drawStates(name: string, body: object, form: PictureForm): Promis
   };
 }
 
-/** Pictures that form, from noise to samples, as far as the slider says. */
-function Forming({
+/** Rows, or rows as they form. @throws ServerError */
+async function drawRows(name: string, body: { readonly count: number }, isForming: boolean): Promise<Drawn> {
+  const asked = isForming ? { ...body, states: STATES } : body;
+  const { rows } = await askRun<{ rows: readonly Row[] }>(name, "sample", asked);
+  const states = Array.from({ length: Math.ceil(rows.length / body.count) }, (_, i) =>
+    rows.slice(i * body.count, (i + 1) * body.count),
+  );
+  return { kind: "rows", states };
+}
+
+/** Samples that form, from noise on, as far as the slider says. */
+function Forming<S>({
   states,
-  form,
+  show,
 }: {
-  readonly states: readonly (readonly Picture[])[];
-  readonly form: PictureForm;
+  readonly states: readonly S[];
+  readonly show: (state: S, label: string) => ComponentChildren;
 }) {
   const last = states.length - 1;
   const at = useSignal(last);
-  const grids = useMemo(() => states.map((state) => gridOf(state, form)), [states]);
   const now = Math.min(at.value, last);
-  const grid = grids[now];
+  const state = states[now];
+  const words = { state: number(now), last: number(last) };
   return (
     <>
       <Range
@@ -61,21 +72,34 @@ function Forming({
         max={last}
         step={1}
         value={now}
-        shown={t("use.state.value", { state: number(now), last: number(last) })}
+        shown={t("use.state.value", words)}
         onChange={(value) => {
           at.value = value;
         }}
       />
-      {grid !== undefined && (
+      {state !== undefined && show(state, t("use.state.picture", words))}
+    </>
+  );
+}
+
+/** Pictures that form. */
+function FormingPictures({
+  states,
+  form,
+}: {
+  readonly states: readonly (readonly Picture[])[];
+  readonly form: PictureForm;
+}) {
+  const grids = useMemo(() => states.map((state) => gridOf(state, form)), [states]);
+  return (
+    <Forming
+      states={grids}
+      show={(grid, label) => (
         <div class="forming">
-          <Shown
-            picture={grid.picture}
-            form={grid.form}
-            label={t("use.state.picture", { state: number(now), last: number(last) })}
-          />
+          <Shown picture={grid.picture} form={grid.form} label={label} />
         </div>
       )}
-    </>
+    />
   );
 }
 
@@ -84,43 +108,31 @@ async function drawPicture(path: string, body: unknown): Promise<Drawn> {
   return { kind: "picture", address: URL.createObjectURL(await sendForPicture(path, body)) };
 }
 
-function Rows({ rows }: { readonly rows: readonly Row[] }) {
-  const names = Object.keys(rows[0] ?? {});
+/** Rows, as points where they are such. */
+function DrawnRows({
+  rows,
+  room,
+  model,
+  label,
+}: {
+  readonly rows: readonly Row[];
+  readonly room: readonly Row[];
+  readonly model: UsableModel;
+  readonly label: string;
+}) {
+  const plane = planeOf(model);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by keys
-    <div class="scroll" tabIndex={0}>
-      <table>
-        <thead>
-          <tr>
-            {names.map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row, i) => (
-            <tr key={i}>
-              {names.map((name) => {
-                const cell = row[name] ?? null;
-                return (
-                  <td key={name} class={typeof cell === "number" ? "figure" : undefined}>
-                    {cell === null ? "" : typeof cell === "number" ? showValue(cell, language.value) : cell}
-                  </td>
-                );
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <>
+      {plane !== undefined && <Plane label={label} plane={plane} rows={rows} room={room} />}
+      <RowsTable rows={rows} />
+    </>
   );
 }
 
 /** Samples of a model: how many, from which noise, of which class. */
 export function Draw({ name, model }: { readonly name: string; readonly model: UsableModel }) {
-  const count = useSignal(16);
+  const form = formOf(model);
+  const count = useSignal(form === undefined && planeOf(model) !== undefined ? 500 : 16);
   const seed = useSignal(0);
   const label = useSignal("");
   const steps = useSignal("");
@@ -128,7 +140,6 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
   const isForming = useSignal(false);
   const drawn = useSignal<Drawn>({ kind: "none" });
   const asking = useAsking();
-  const form = formOf(model);
   const hasSteps = model.sampleOptions.includes("steps");
   const hasTemperature = model.sampleOptions.includes("temperature");
   const options = {
@@ -149,19 +160,21 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
           ? await drawStates(name, options, form)
           : form !== undefined
             ? await drawPicture(abilityPath(name, "sample"), options)
-            : ({
-                kind: "rows",
-                rows: (await askRun<{ rows: readonly Row[] }>(name, "sample", options)).rows,
-              } as const);
+            : await drawRows(name, options, isForming.value);
       forget();
       drawn.value = made;
     });
+  const rows = drawn.value.kind === "rows" ? drawn.value.states : undefined;
   const file = model.sample.kind === "picture" ? "samples.png" : "samples.csv";
   return (
     <section class="card" aria-labelledby="use-draw">
       <h2 id="use-draw">{t("use.draw")}</h2>
       <div class="controls">
-        <CountChoice count={count} label={t("use.count")} most={MOST_COUNT} />
+        <CountChoice
+          count={count}
+          label={t("use.count")}
+          most={form === undefined ? MOST_COUNT.rows : MOST_COUNT.pictures}
+        />
         <SeedChoice seed={seed} />
         {hasTemperature && (
           <Range
@@ -198,9 +211,17 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
         <img class="samples" src={drawn.value.address} alt={t("use.samples", { name })} />
       )}
       {drawn.value.kind === "states" && form !== undefined && (
-        <Forming states={drawn.value.states} form={form} />
+        <FormingPictures states={drawn.value.states} form={form} />
       )}
-      {drawn.value.kind === "rows" && <Rows rows={drawn.value.rows} />}
+      {rows !== undefined &&
+        (rows.length > 1 ? (
+          <Forming
+            states={rows}
+            show={(state, label) => <DrawnRows rows={state} room={rows.flat()} model={model} label={label} />}
+          />
+        ) : (
+          <DrawnRows rows={rows.flat()} room={[]} model={model} label={t("use.samples", { name })} />
+        ))}
       <Command
         name={name}
         verb="sample"

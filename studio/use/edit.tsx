@@ -1,28 +1,28 @@
 import { useSignal } from "@preact/signals";
-import type { UsableModel } from "eidos/serve";
 import { number, t } from "../i18n/index.ts";
 import { Range } from "../ui/fields.tsx";
 import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
+import { EditRow } from "./edit-rows.tsx";
 import { literal } from "./literal.ts";
 import { PictureSource, Results, Shown } from "./picture.tsx";
 import { asNumbers, formOf, type Picture, type PictureForm, type Pictures, picturesOf } from "./pictures.ts";
 import { SavePictures } from "./save-pictures.tsx";
-import { askRun, useAsking } from "./work.ts";
+import { askRun, type PageProps, useAsking } from "./work.ts";
 
 const MOST_DRAWS = 8;
 
-interface PageProps {
-  readonly name: string;
-  readonly model: UsableModel;
+/** Variants of a sample. */
+export function Edit({ name, model }: PageProps) {
+  const form = formOf(model);
+  return form === undefined ? (
+    <EditRow name={name} model={model} />
+  ) : (
+    <EditPicture name={name} model={model} form={form} />
+  );
 }
 
 /** Variants of a picture: so much noise is added, and taken away again. */
-export function Edit({ name, model }: PageProps) {
-  const form = formOf(model);
-  return form === undefined ? null : <EditPicture name={name} model={model} form={form} />;
-}
-
 function EditPicture({ name, model, form }: PageProps & { readonly form: PictureForm }) {
   const picture = useSignal<Picture | undefined>(undefined);
   const edited = useSignal<readonly Picture[]>([]);

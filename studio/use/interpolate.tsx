@@ -1,29 +1,26 @@
 import { useSignal } from "@preact/signals";
-import type { UsableModel } from "eidos/serve";
 import { number, t } from "../i18n/index.ts";
 import { Range } from "../ui/fields.tsx";
 import { ClassChoice, flagsOf, given } from "./choices.tsx";
 import { Command } from "./command.tsx";
+import { InterpolateRows } from "./interpolate-rows.tsx";
 import { literal } from "./literal.ts";
 import { PictureSource, Shown } from "./picture.tsx";
 import { asNumbers, formOf, type Picture, type PictureForm, type Pictures, picturesOf } from "./pictures.ts";
 import { SavePictures } from "./save-pictures.tsx";
-import { askRun, useAsking } from "./work.ts";
+import { askRun, PATH_STEPS, type PageProps, useAsking } from "./work.ts";
 
-/** Pictures along the path, its ends among them: enough that dragging is smooth. */
-const STEPS = 25;
-
-interface PageProps {
-  readonly name: string;
-  readonly model: UsableModel;
+/** The samples between two samples. */
+export function Interpolate({ name, model }: PageProps) {
+  const form = formOf(model);
+  return form === undefined ? (
+    <InterpolateRows name={name} model={model} />
+  ) : (
+    <InterpolatePictures name={name} model={model} form={form} />
+  );
 }
 
 /** The pictures between two pictures, along the path between their codes. */
-export function Interpolate({ name, model }: PageProps) {
-  const form = formOf(model);
-  return form === undefined ? null : <InterpolatePictures name={name} model={model} form={form} />;
-}
-
 function InterpolatePictures({ name, model, form }: PageProps & { readonly form: PictureForm }) {
   const from = useSignal<Picture | undefined>(undefined);
   const to = useSignal<Picture | undefined>(undefined);
@@ -32,7 +29,7 @@ function InterpolatePictures({ name, model, form }: PageProps & { readonly form:
   const label = useSignal("");
   const asking = useAsking();
   const [first, last] = [from.value, to.value];
-  const options = { steps: STEPS, ...given("label", label.value) };
+  const options = { steps: PATH_STEPS, ...given("label", label.value) };
   const find = (a: Picture, b: Picture): Promise<void> =>
     asking.run(async () => {
       const { samples } = await askRun<{ samples: Pictures }>(name, "interpolate", {
@@ -40,10 +37,10 @@ function InterpolatePictures({ name, model, form }: PageProps & { readonly form:
         ...options,
       });
       path.value = picturesOf(samples, form);
-      step.value = Math.floor(STEPS / 2);
+      step.value = Math.floor(PATH_STEPS / 2);
     });
   const current = path.value[step.value];
-  const share = number((100 * step.value) / (STEPS - 1));
+  const share = number((100 * step.value) / (PATH_STEPS - 1));
   const end = (text: string, held: typeof from) => (
     <div class="end">
       <PictureSource
@@ -88,7 +85,7 @@ function InterpolatePictures({ name, model, form }: PageProps & { readonly form:
           <Range
             label={t("use.way")}
             min={0}
-            max={STEPS - 1}
+            max={PATH_STEPS - 1}
             step={1}
             value={step.value}
             shown={t("use.way.value", { percent: share })}

@@ -1,8 +1,19 @@
 import { type Signal, useSignal } from "@preact/signals";
+import type { UsableModel } from "eidos/serve";
 import { t } from "../i18n/index.ts";
 import { ServerError, send } from "../ui/server.ts";
 import { GivenError } from "./given-error.ts";
 import { abilityPath } from "./store.ts";
+
+/** What the page of an ability is given. */
+export interface PageProps {
+  /** The run. */
+  readonly name: string;
+  readonly model: UsableModel;
+}
+
+/** Samples along a path between two, its ends among them: enough that dragging is smooth. */
+export const PATH_STEPS = 25;
 
 // What a reader has asked for: whether it is being done, and what is wrong with it.
 

@@ -56,6 +56,9 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     const table = start(["fit", "nice", "flowers.csv", ...fit, "--out", "runs/flowers"], folder);
     expect((await table.outcome).code).toBe(0);
     const embedding = ["--steps", "4", "--report", "none", "--quiet", "--out", "runs/near"];
+    const tiny = ["--steps", "4", "--width", "16", "--report", "none", "--quiet", "--out", "runs/tiny"];
+    const noisy = start(["fit", "rectified-flow", "flowers.csv", ...tiny], folder);
+    expect((await noisy.outcome).code).toBe(0);
     const near = start(["fit", "deep-infomax", "flowers.csv", ...embedding], folder);
     expect((await near.outcome).code).toBe(0);
     for (const [name, of] of [
@@ -87,17 +90,17 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     await page.getByText("nice, weights of step 4").waitFor({ timeout: LONG });
     await page.getByRole("button", { name: "Draw samples" }).click();
     const cells = page.locator("tbody tr");
-    await expect.poll(() => cells.count(), { timeout: LONG }).toBe(16);
+    await expect.poll(() => cells.count(), { timeout: LONG }).toBe(500);
     const before = await cells.allTextContents();
     await page.getByRole("slider", { name: "Seed" }).focus();
     await page.keyboard.press("ArrowRight");
     await page.getByRole("button", { name: "Draw samples" }).click();
     await expect.poll(() => cells.allTextContents(), { timeout: LONG }).not.toEqual(before);
     expect(await command(page).textContent()).toMatch(
-      /^npx eidos sample \S*runs\/moons --count 16 --seed 1$/,
+      /^npx eidos sample \S*runs\/moons --count 500 --seed 1$/,
     );
     expect(await page.locator(".command code").last().textContent()).toContain(
-      "await run.sample({ count: 16, seed: 1 })",
+      "await run.sample({ count: 500, seed: 1 })",
     );
     expect(await violations(page)).toEqual([]);
     await page.getByRole("radio", { name: "Export" }).check();
@@ -329,6 +332,71 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     page.on("download", (download) => downloads.push(download.suggestedFilename()));
     await page.getByRole("button", { name: "Save picture.png and mask.png" }).click();
     await expect.poll(() => [...downloads].sort()).toEqual(["mask.png", "picture.png"]);
+    await page.close();
+  });
+
+  it("shows points as they form, and goes from one to another", async () => {
+    const page = await openRun("moons", "sample");
+    await page.getByRole("checkbox", { name: "Show how they form" }).check();
+    await page.getByRole("button", { name: "Draw samples" }).click();
+    const state = page.getByRole("slider", { name: "State, from noise to samples" });
+    await state.waitFor({ timeout: LONG });
+    const first = (): Promise<string> =>
+      page
+        .locator("svg.plane circle")
+        .first()
+        .evaluate((circle) => `${circle.getAttribute("cx")},${circle.getAttribute("cy")}`);
+    const end = await first();
+    await state.fill("0");
+    await page.getByRole("img", { name: /^Samples in state 0 of / }).waitFor();
+    expect(await first()).not.toBe(end);
+    expect(await page.locator("svg.plane circle").count()).toBe(500);
+    expect(await violations(page)).toEqual([]);
+
+    await page.getByRole("radio", { name: "Go between two" }).check();
+    const from = page.getByRole("group", { name: "From" });
+    await from.getByLabel("x", { exact: true }).fill("-1");
+    await from.getByLabel("y", { exact: true }).fill("0.5");
+    await page
+      .getByRole("group", { name: "To" })
+      .getByRole("button", { name: "Draw a row (seed 0)" })
+      .click();
+    await page.getByRole("button", { name: "Find the path" }).click({ timeout: LONG });
+    await page
+      .getByRole("img", { name: "Rows on the way; the one at 50 % stands out" })
+      .waitFor({ timeout: LONG });
+    await page.getByRole("slider", { name: "Way from the first to the second" }).fill("0");
+    await page.getByRole("img", { name: "Rows on the way; the one at 0 % stands out" }).waitFor();
+    const chosen = page.locator("tr[aria-current=true] td");
+    expect((await chosen.allTextContents()).map((text) => Number(text.replace("−", "-")))).toEqual([
+      expect.closeTo(-1, 3),
+      expect.closeTo(0.5, 3),
+    ]);
+    expect(await command(page).textContent()).toMatch(/interpolate \S*runs\/moons ends\.csv --steps 25$/);
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
+  it("varies a row by noise", async () => {
+    const page = await openRun("tiny", "edit");
+    const row = page.getByRole("group", { name: "Row" });
+    await row.getByRole("button", { name: "Draw a row (seed 0)" }).click();
+    await row.getByRole("button", { name: "Draw a row (seed 1)" }).waitFor({ timeout: LONG });
+    await row.getByLabel("length").fill("7.5", { timeout: LONG });
+    await row.getByLabel("kind").selectOption("lily");
+    await page.getByRole("slider", { name: "Draws" }).fill("3");
+    await page.getByLabel("Steps").selectOption("2");
+    await page.getByRole("button", { name: "Vary by noise" }).click({ timeout: LONG });
+    await expect.poll(() => page.locator("tbody tr").count(), { timeout: LONG }).toBe(4);
+    expect(await page.locator("tr[aria-current=true] td").allTextContents()).toEqual([
+      "7.5",
+      expect.any(String),
+      "lily",
+    ]);
+    expect(await page.locator(".command code").last().textContent()).toContain(
+      "await run.edit(rows([{ length: 7.5,",
+    );
+    expect(await violations(page)).toEqual([]);
     await page.close();
   });
 

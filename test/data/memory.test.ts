@@ -104,6 +104,15 @@ describe("rows", () => {
     );
   });
 
+  test("have zeros of either sign as files have them", async () => {
+    const path = join(folder, "zeros.csv");
+    const flowers = [-0, 0, 1e-151].map((length) => ({ length, code: 0, place: "meadow", kind: "setosa" }));
+    await writeFile(path, csvOf(flowers));
+    const given = { columns: ["length"] };
+    const [file, memory] = [await openData(path, given), await openData(rows(flowers), given)];
+    expect(memory.columns).toEqual(file.columns);
+  });
+
   test("are streamed as those of a file: encoded, with marks and classes, and with gaps", async () => {
     const random = new Random(5);
     const table = Array.from({ length: 4100 }, (_, i) => ({

@@ -19,8 +19,7 @@ const rates = float32(RATES, [3, 1]);
 
 /** x(t) of a row by variation of constants. */
 function solution(rate: number, x: number, from: number, to: number): number {
-  const particular = (t: number): number =>
-    (rate * (rate * Math.sin(t) - Math.cos(t))) / (rate * rate + 1);
+  const particular = (t: number): number => (rate * (rate * Math.sin(t) - Math.cos(t))) / (rate * rate + 1);
   return particular(to) + (x - particular(from)) * Math.exp(-rate * (to - from));
 }
 

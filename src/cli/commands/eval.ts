@@ -109,7 +109,14 @@ const FEW_STEPS = 100;
 /** Prints on standard error that a model of samples is hardly trained, with the best loss of its validations. */
 async function noteFewSteps({ weightsStep, loaded, folder, config }: Run): Promise<void> {
   if (weightsStep === undefined || weightsStep >= FEW_STEPS || config.imported !== undefined) return;
-  const best = (await loaded.folder.readProgress())?.best;
+  const progress = await loaded.folder.readProgress();
+  const best = progress?.best;
+  if (progress?.finished === true && progress.step >= FEW_STEPS) {
+    printNote(
+      `the best weights by validation are those of ${weightsStep} of ${counted(progress.step, "step")}: what was learned after them holds for the training data alone; more data or another model may help, more steps do not`,
+    );
+    return;
+  }
   const loss = best === undefined ? "not validated" : `best validation loss ${showNumber(best.loss)}`;
   printNote(
     `the run is hardly trained: its weights are of ${counted(weightsStep, "step")}, ${loss}; what is measured of it means little (eidos fit --resume ${folder} goes on)`,

@@ -56,15 +56,15 @@ export function isMissing(error: unknown): boolean {
  * @throws the file system's own error
  */
 export async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-    // Node reports that of a read-only file system, too; making the first missing folder alone shows the reason.
-    let missing = resolve(path);
-    while (await isAbsent(dirname(missing))) missing = dirname(missing);
-    await mkdir(missing);
-    throw error;
+  const missing: string[] = [];
+  for (let at = resolve(path); await isAbsent(at); at = dirname(at)) missing.unshift(at);
+  if (missing.length === 0 && !(await stat(path)).isDirectory()) missing.push(path);
+  // One by one: Node's own way tries for ever in /proc, and hides the reason of a read-only file system.
+  for (const folder of missing) {
+    await mkdir(folder).catch(async (error: unknown) => {
+      const isThere = errorCode(error) === "EEXIST" && (await stat(folder)).isDirectory();
+      if (!isThere) throw error;
+    });
   }
 }
 

@@ -251,40 +251,66 @@ export function areBinary(columns: readonly Column[]): boolean {
 /** The table, for error messages. */
 type NamedTable = Pick<Table, "label" | "rowName">;
 
-/** @throws DataError for a cell that its column cannot hold */
-function refuseCell(column: Column, cell: unknown, row: number, table: NamedTable): never {
-  const place = `${table.label}: column "${column.name}", ${table.rowName(row)}`;
-  if (column.kind !== "categorical") {
-    const what =
-      column.kind === "numeric" && column.cells?.of.kind === "date"
-        ? `date (${column.cells.of.form})`
-        : "number";
-    throw new DataError(`${place}: ${JSON.stringify(cell)} is no ${what}; correct or remove the row`);
+/** What is wrong with a cell that its column cannot hold. */
+function faultOf(column: Column, cell: unknown): string {
+  if (column.kind === "categorical") {
+    const known = `${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""}`;
+    return `the category ${JSON.stringify(cell)} was not there in training (${known})`;
   }
-  throw new DataError(
-    `${place}: the category ${JSON.stringify(cell)} ` +
-      `was not there in training (${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""})`,
-  );
+  const isDate = column.kind === "numeric" && column.cells?.of.kind === "date";
+  const what = isDate ? `date (${column.cells.of.form})` : "number";
+  return `${JSON.stringify(cell)} is no ${what}; correct or remove the row`;
+}
+
+/** Columns whose faults a message has. */
+const FAULTY_COLUMNS = 5;
+
+/** The first faulty row of each column, and how many more there are. */
+class Faults {
+  private readonly found = new Map<Column, { readonly row: number; readonly text: string; more: number }>();
+
+  add(column: Column, cell: unknown, row: number): void {
+    const known = this.found.get(column);
+    if (known === undefined) this.found.set(column, { row, text: faultOf(column, cell), more: 0 });
+    else known.more++;
+  }
+
+  /** @throws DataError where there are any */
+  report({ label, rowName }: NamedTable): void {
+    if (this.found.size === 0) return;
+    const lines = [...this.found].map(([{ name }, { row, text, more }]) => {
+      const others = more === 0 ? "" : ` (and ${counted(more, "more row")})`;
+      return `column "${name}", ${rowName(row)}: ${text}${others}`;
+    });
+    const rest = lines.length - FAULTY_COLUMNS;
+    const last = rest > 0 ? [`and ${counted(rest, "more column")}`] : [];
+    throw new DataError(`${label}: ${[...lines.slice(0, FAULTY_COLUMNS), ...last].join("; ")}`);
+  }
 }
 
 /**
  * What the cells of rows are to their columns, column by column: numbers, positions of categories, bits (`valueOfCell`); NaN where a cell is missing.
- * @throws DataError naming the first row whose cell its column cannot hold
+ * @throws DataError naming the first row of each column whose cell it cannot hold
  */
 export function valuesOfRows(
   columns: readonly Column[],
   rows: Rows,
   table: NamedTable,
 ): readonly Float64Array[] {
-  return columns.map((column, index) => {
+  const faults = new Faults();
+  const values = columns.map((column, index) => {
     const cells = columnAt(rows, index);
     return Float64Array.from({ length: rows.count }, (_, row) => {
       const cell = cells[row] ?? null;
       if (cell === null || Number.isNaN(cell) || (column.kind === "binary" && cell === GAP))
         return Number.NaN;
-      return valueOfCell(column, cell) ?? refuseCell(column, cell, rows.firstRow + row, table);
+      const value = valueOfCell(column, cell);
+      if (value === undefined) faults.add(column, cell, rows.firstRow + row);
+      return value ?? Number.NaN;
     });
   });
+  faults.report({ label: table.label, rowName: (row) => table.rowName(row) });
+  return values;
 }
 
 /** Where rows are encoded to. */

@@ -269,7 +269,7 @@ export async function openBinaryTable(
 function gapLine(columns: readonly Column[]): readonly string[] {
   const gapped = columns.flatMap((column) => {
     const share = gapsOfColumn(column);
-    return share === undefined ? [] : [`${column.name} (${(100 * share).toPrecision(2)} %)`];
+    return share === undefined ? [] : [`${column.name} (${Number((100 * share).toPrecision(2))} %)`];
   });
   return gapped.length === 0 ? [] : [`gaps, which are learned: ${named(gapped)}`];
 }

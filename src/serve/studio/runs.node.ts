@@ -1,7 +1,8 @@
-import { lstat, mkdir, readdir, rename } from "node:fs/promises";
+import { lstat, readdir, rename } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import {
   FILE_KINDS,
+  makeFolder,
   readRegularFile,
   UnreadFileError,
   writeFileAtomic,
@@ -211,7 +212,7 @@ export class StudioRuns {
       throw new ServiceError(`the run ${name} is being fitted; stop it first`, { status: 409 });
     }
     const trash = join(this.folder, TRASH);
-    await mkdir(trash, { recursive: true });
+    await makeFolder(trash);
     if (!(await lstat(trash)).isDirectory()) throw new FileError(`${trash} is no folder; move it away`);
     const place = join(trash, `${name}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`);
     await rename(folder.path, place);

@@ -1,6 +1,6 @@
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { fileError, writeFileAtomic } from "../../data/files/files.node.ts";
+import { fileError, makeFolder, writeFileAtomic } from "../../data/files/files.node.ts";
 import {
   type VideoFrame,
   type VideoInfo,
@@ -200,7 +200,7 @@ export async function detectVideo(
 /** An empty file to write lines into. @throws FileError */
 async function begun(path: string): Promise<FileHandle> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     return await open(path, "w");
   } catch (error) {
     throw fileError(error, "write", path);

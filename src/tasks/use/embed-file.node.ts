@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { appendFile, mkdir, open, readFile, rm, stat, truncate } from "node:fs/promises";
+import { appendFile, open, readFile, rm, stat, truncate } from "node:fs/promises";
 import { dirname, extname, join, resolve } from "node:path";
 import { z } from "zod";
 import type { CsvWriting } from "../../data/files/csv.ts";
@@ -92,7 +92,7 @@ class PartialRows {
       throw fileError(error, "read", this.folder);
     });
     if (text === undefined) {
-      await mkdir(this.folder, { recursive: true }).catch((error: unknown) => {
+      await makeFolder(this.folder).catch((error: unknown) => {
         throw fileError(error, "write", this.folder);
       });
       return this.save();

@@ -191,18 +191,24 @@ export async function reasonsOf(
     const reasons = modeled.map(({ column }, c): CellReason => {
       const { first, count: tried } = at(row, c);
       const own = before[row] ?? 0;
-      const values = Array.from(after.subarray(first, first + tried), (value) =>
-        Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value,
+      const position = columns.indexOf(column);
+      const cell = cells[position] ?? null;
+      const others = Array.from(
+        { length: tried },
+        (_, i) => decodeRow(columns, changed.data, (first + i) * width, new Unclipped())[position] ?? null,
       );
+      const values = Array.from(after.subarray(first, first + tried), (value, i) => {
+        // The same cell with other noise is no other cell.
+        if (others[i] === cell) return own;
+        return Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value;
+      });
       const nats = isBinary ? logSum([own, ...values]) - own : logSum(values) - Math.log(tried) - own;
       const likeliest = values.reduce((best, value, i) => (value > (values[best] ?? 0) ? i : best), 0);
-      const position = columns.indexOf(column);
       return {
         column: column.name,
-        cell: cells[position] ?? null,
+        cell,
         nats: Number.isNaN(nats) ? 0 : nats,
-        usual:
-          decodeRow(columns, changed.data, (first + likeliest) * width, new Unclipped())[position] ?? null,
+        usual: others[likeliest] ?? null,
       };
     });
     return {

@@ -23,7 +23,7 @@ const TRIES = { each: 100, least: 20_000 } as const;
 const BATCH = { least: 64, most: 4096 } as const;
 
 const percent = ({ drawn, accepted }: Acceptance): string =>
-  `${accepted} of ${drawn} drawn rows fulfil it (${((100 * accepted) / Math.max(1, drawn)).toPrecision(2)} %)`;
+  `${accepted} of ${drawn} drawn rows fulfil it (${Number(((100 * accepted) / Math.max(1, drawn)).toPrecision(2))} %)`;
 
 /**
  * Draws rows of a table that fulfil a condition, by rejection: they follow the model's distribution given that it holds. Rows are put to it as they are

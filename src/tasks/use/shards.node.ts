@@ -1,10 +1,11 @@
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { z } from "zod";
 import {
   FILE_KINDS,
   fileError,
   isMissing,
+  makeFolder,
   readRegularFile,
   UnreadFileError,
   writeFileAtomic,
@@ -80,7 +81,7 @@ export class ShardFolder {
    * @throws DataError where it has parts of other work, or of another number of shards; FileError
    */
   async begin(): Promise<void> {
-    await mkdir(this.path, { recursive: true }).catch((error: unknown) => {
+    await makeFolder(this.path).catch((error: unknown) => {
       throw fileError(error, "make the folder", this.path);
     });
     if ((await readRecord(this.path)) === undefined) {

@@ -2,7 +2,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fileError, readBytes, replaceFile, writeFileAtomic } from "../../../src/data/files/files.node.ts";
+import {
+  fileError,
+  makeFolder,
+  readBytes,
+  replaceFile,
+  writeFileAtomic,
+} from "../../../src/data/files/files.node.ts";
 import { optional } from "../../../src/data/files/optional.node.ts";
 import { DataError, FileError, MissingPackageError, RuntimeError } from "../../../src/errors.ts";
 
@@ -46,6 +52,18 @@ test("a real full device is reported as such", async () => {
   const write = replaceFile(join(folder, "full.txt"), () => writeFile("/dev/full", "x"));
   if (process.platform === "linux") await expect(write).rejects.toThrow(/no space left/);
   else await expect(write).rejects.toThrow();
+});
+
+test("a folder that cannot be made is told at once, where nobody may make one, and made by two at once", async () => {
+  // Node's own recursive mkdir never ends there.
+  if (process.platform === "linux")
+    await expect(writeFileAtomic("/proc/eidos/a/x", "")).rejects.toThrow(FileError);
+  await writeFileAtomic(join(folder, "plain"), "");
+  await expect(makeFolder(join(folder, "plain"))).rejects.toMatchObject({ code: "EEXIST" });
+  const deep = join(folder, "by", "two", "at", "once");
+  await Promise.all([makeFolder(deep), makeFolder(deep), makeFolder(join(deep, "more"))]);
+  expect(await readdir(deep)).toEqual(["more"]);
+  await makeFolder(deep);
 });
 
 test("a path that goes through a file, and codes without words of their own", async () => {

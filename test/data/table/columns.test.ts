@@ -245,6 +245,65 @@ describe("steps that do not begin at zero", () => {
   });
 });
 
+describe("dates as people write them", () => {
+  const days = Array.from({ length: 30 }, (_, i) => new Date(Date.UTC(2021, 9, 3 + i * 5)));
+  const column = (write: (day: Date) => string): string =>
+    `n,d\n${days.map((day, i) => `${(i * 7) % 11},"${write(day)}"`).join("\n")}\n`;
+  const intl =
+    (options: Intl.DateTimeFormatOptions, locale = "en-US") =>
+    (day: Date): string =>
+      new Intl.DateTimeFormat(locale, { timeZone: "UTC", ...options }).format(day);
+  const long = { year: "numeric", month: "long", day: "numeric" } as const;
+
+  test.each([
+    ["yyyy年M月d日", intl(long, "zh-CN")],
+    ["d MMMM yyyy", intl(long, "en-GB")],
+    ["MMMM d, yyyy", intl(long)],
+    ["EEE, dd MMM yyyy", (day: Date) => day.toUTCString().slice(0, 16)],
+    ["MMMM yyyy", intl({ year: "numeric", month: "long" })],
+  ])("are found: %s", async (form, write) => {
+    const { columns } = await profile(column(write));
+    const date = columns.find(({ column: { name } }) => name === "d")?.column;
+    expect(date).toMatchObject({ kind: "date", form, precision: form.includes("d") ? "day" : "month" });
+    // What is written by the form is what stood in the file.
+    for (const day of days) {
+      const text = write(day);
+      const found = dateForm(form);
+      if (found === undefined) throw new Error(form);
+      expect(dateText({ name: "d", ...found }, dateNumber(found, text) ?? Number.NaN)).toBe(text);
+    }
+  });
+
+  test("a date of another weekday than its own is none", () => {
+    const form = dateForm("EEE, dd MMM yyyy");
+    if (form === undefined) throw new Error("no form");
+    expect(dateNumber(form, "Fri, 19 Nov 2021")).toBe(18_950);
+    expect(dateNumber(form, "Thu, 19 Nov 2021")).toBeUndefined();
+  });
+
+  test("a few cells that are none are told by their rows; many make a column of texts", async () => {
+    const faulty = (bad: readonly number[]): string =>
+      column((day) => (bad.includes(days.indexOf(day)) ? "2021-02-30" : day.toISOString().slice(0, 10)));
+    for (const at of [0, 7, 29])
+      await expect(profile(faulty([at]))).rejects.toThrow(
+        new RegExp(`no date \\(yyyy-MM-dd\\) in column "d": row ${at + 1} \\("2021-02-30"\\)`),
+      );
+    const { columns } = await profile(faulty([0, 3, 6, 9, 12, 15]));
+    expect(columns.map(({ column: { kind } }) => kind)).toEqual(["whole", "text"]);
+  });
+});
+
+test("a step is one where so many values are on it by no chance", async () => {
+  const found = async (values: readonly number[]) =>
+    (await profile(`a,b\n${values.map((value, i) => `${value},${i % 3}`).join("\n")}\n`)).columns[0]?.column;
+  // 14 different multiples of 5.
+  const fives = Array.from({ length: 80 }, (_, i) => 5 * ((i * 3) % 14));
+  expect(await found(fives)).toMatchObject({ kind: "whole", resolution: 5 });
+  expect(await found(fives.map((value) => value / 5))).toMatchObject({ resolution: 1 });
+  expect(await found(Array.from({ length: 80 }, (_, i) => 2 * (i % 14)))).toMatchObject({ resolution: 1 });
+  expect(await found(Array.from({ length: 80 }, (_, i) => 5 * (i % 4)))).toMatchObject({ resolution: 1 });
+});
+
 describe("schemas", () => {
   const table = `when,n,who\n${Array.from({ length: 40 }, (_, i) => `0${1 + (i % 9)}/0${1 + (i % 8)}/2020,${i % 13},${"abc"[i % 3]}`).join("\n")}\n`;
 

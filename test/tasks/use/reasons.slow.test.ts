@@ -74,6 +74,14 @@ describe("a flow of numbers, levels and gaps", () => {
   });
   afterAll(() => run.session.release());
 
+  test("never calls the cell itself usual: other noise of it is no other cell", async () => {
+    const x = (await run.data()).splits.train.batch(Array.from({ length: 60 }, (_, i) => i)).x;
+    const { rows } = await reasonsOf(run, x, { seed: 3 });
+    const all = rows.flatMap((row) => mainReasons(row));
+    expect(all.length).toBeGreaterThan(0);
+    for (const { cell, usual } of all) expect(usual).not.toBe(cell);
+  });
+
   test("names the cells that are odd, and what would be usual", async () => {
     const { order, why } = await rankAnomalies(run, join(folder, "odd.csv"), { why: 2 });
     const { method, draws, of, rows } = present(why);

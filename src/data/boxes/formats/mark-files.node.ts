@@ -1,9 +1,15 @@
-import { mkdir, realpath, rm } from "node:fs/promises";
+import { realpath, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { parseDocument } from "yaml";
 import { DataError } from "../../../errors.ts";
 import { isWithin } from "../../files/data-folder.node.ts";
-import { FILE_KINDS, type FileKind, UnreadFileError, writeFileAtomic } from "../../files/files.node.ts";
+import {
+  FILE_KINDS,
+  type FileKind,
+  makeFolder,
+  UnreadFileError,
+  writeFileAtomic,
+} from "../../files/files.node.ts";
 import type { PixelSize, RawImage, ReadFormat } from "../check.ts";
 import { CocoText, NEW_COCO } from "./edit-coco.node.ts";
 import { vocPhoto, withVocMarks } from "./edit-voc.node.ts";
@@ -151,7 +157,7 @@ export class MarkFiles {
   }
 
   private async refuseOut(target: string, file: string): Promise<void> {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     const above = await realpath(dirname(target));
     const real = await realpath(target).catch(() => join(above, basename(target)));
     if (!isWithin(this.root, above) || !isWithin(this.root, real)) {

@@ -13,6 +13,7 @@ import {
   tableWidth,
 } from "../../sources/columns.ts";
 import { dateNumber, dateText } from "../columns/index.ts";
+import { TRUTHS } from "../columns/truths.ts";
 import { atomOf, atomsOf, fromScale, isInAtom, logSlopeAt, toScale } from "./scales.ts";
 
 // The one place where cells of a table become numbers of a sample, and numbers of a sample cells.
@@ -189,18 +190,39 @@ function hashOf(text: string, size: number): number {
   return hash % size;
 }
 
-const positions = new WeakMap<CategoricalColumn, ReadonlyMap<string, number>>();
+/** A category without what does not matter where there are only true and false: spreadsheets write TRUE for True. */
+const plain = (text: string): string => text.trim().toLowerCase();
+
+/** Positions of a column's categories; of true and false also by their plain texts. */
+interface Positions {
+  readonly exact: ReadonlyMap<string, number>;
+  readonly plain?: ReadonlyMap<string, number>;
+}
+
+const positions = new WeakMap<CategoricalColumn, Positions>();
+
+function positionsOf(column: CategoricalColumn): Positions {
+  const known = positions.get(column);
+  if (known !== undefined) return known;
+  const { categories } = column;
+  const texts = categories.map(plain);
+  const isTruth = texts.length === 2 && TRUTHS.some((truth) => truth.every((text) => texts.includes(text)));
+  const made = {
+    exact: new Map(categories.map((category, position) => [category, position])),
+    ...(isTruth && { plain: new Map(texts.map((text, position) => [text, position])) }),
+  };
+  positions.set(column, made);
+  return made;
+}
 
 /** The position of a text among a column's categories; undefined for one that was not there in training. */
 function categoryOf(column: CategoricalColumn, text: string): number | undefined {
-  const { categories, pooled, hash } = column;
+  const { pooled, hash } = column;
   if (hash !== undefined) return hashOf(text, hash);
-  let known = positions.get(column);
-  if (known === undefined) {
-    known = new Map(categories.map((category, position) => [category, position]));
-    positions.set(column, known);
-  }
-  return known.get(text) ?? (pooled === undefined ? undefined : known.get(pooled.as));
+  const { exact, plain: truths } = positionsOf(column);
+  return (
+    exact.get(text) ?? truths?.get(plain(text)) ?? (pooled === undefined ? undefined : exact.get(pooled.as))
+  );
 }
 
 /** The number of a numeric column's cell; undefined where it is none. */

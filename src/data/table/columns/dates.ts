@@ -7,6 +7,25 @@ import type { ColumnOf, DatePrecision } from "./schema.ts";
 export type DateWriting = Pick<ColumnOf<"date">, "name" | "form" | "precision" | "zone">;
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTH_NAMES = [
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December",
+];
+const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+/** The position of a name among some, however it is capitalized. */
+const named = (names: readonly string[], text: string): number =>
+  names.findIndex((name) => name.toLowerCase() === text.toLowerCase());
 
 /** Parts of a form: what each matches, and the format of SQL's `strptime`. The longest stands first. */
 const PARTS = [
@@ -14,6 +33,8 @@ const PARTS = [
   { part: "SSS", pattern: "\\d{3}", sql: "%g" },
   { part: "yyyy", pattern: "\\d{4}", sql: "%Y" },
   { part: "zone", pattern: "Z|[+-]\\d\\d(?::?\\d\\d)?", sql: "%z" },
+  { part: "MMMM", pattern: MONTH_NAMES.join("|"), sql: "%B" },
+  { part: "EEE", pattern: WEEKDAYS.join("|"), sql: "%a" },
   { part: "MMM", pattern: MONTHS.join("|"), sql: "%b" },
   { part: "MM", pattern: "\\d\\d", sql: "%m" },
   { part: "yy", pattern: "\\d{2}", sql: "%y" },
@@ -125,16 +146,18 @@ export function dateNumber(writing: Omit<DateWriting, "name">, text: string): nu
   const values = new Map(parts.map((part, i) => [part, found[i + 1] ?? ""]));
   const number = (part: Part, short: Part, otherwise: number) =>
     Number(values.get(part) ?? values.get(short) ?? otherwise);
-  const monthName = values.get("MMM");
+  const [shortName, longName, weekday] = [values.get("MMM"), values.get("MMMM"), values.get("EEE")];
   const shortYear = values.get("yy");
   const year =
     shortYear === undefined
       ? Number(values.get("yyyy") ?? 1970)
       : Number(shortYear) + (Number(shortYear) < 69 ? 2000 : 1900);
   const month =
-    monthName === undefined
-      ? number("MM", "M", 1)
-      : MONTHS.findIndex((name) => name.toLowerCase() === monthName.toLowerCase()) + 1;
+    longName !== undefined
+      ? named(MONTH_NAMES, longName) + 1
+      : shortName !== undefined
+        ? named(MONTHS, shortName) + 1
+        : number("MM", "M", 1);
   const half = values.get("AM")?.toUpperCase();
   const clock = number("hh", "h", 12);
   if (half !== undefined && (clock < 1 || clock > 12)) return undefined;
@@ -148,6 +171,8 @@ export function dateNumber(writing: Omit<DateWriting, "name">, text: string): nu
     Number(values.get("ss") ?? 0),
   );
   if (whole === undefined) return undefined;
+  // A date that is not of its own weekday is none.
+  if (weekday !== undefined && new Date(whole).getUTCDay() !== named(WEEKDAYS, weekday)) return undefined;
   const { precision } = writing;
   if (precision === "year") return year;
   if (precision === "month") return 12 * year + month - 1;
@@ -187,6 +212,8 @@ export function dateText({ name, form, precision, zone }: DateWriting, number: n
     yyyy: () => digits(year, 4),
     yy: () => digits(year % 100),
     zone: () => zone ?? "Z",
+    MMMM: () => MONTH_NAMES[date.getUTCMonth()] ?? "",
+    EEE: () => WEEKDAYS[date.getUTCDay()] ?? "",
     MMM: () => MONTHS[date.getUTCMonth()] ?? "",
     MM: () => digits(date.getUTCMonth() + 1),
     dd: () => digits(date.getUTCDate()),

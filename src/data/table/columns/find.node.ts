@@ -2,14 +2,7 @@ import { DataError } from "../../../errors.ts";
 import type { Table, Wanted } from "../rows.node.ts";
 import { dateNumber, dateText } from "./dates.ts";
 import { type ColumnDeclaration, checkDeclared, listed } from "./declare.ts";
-import {
-  type ColumnFacts,
-  declaredForm,
-  declaredKind,
-  type Finding,
-  findKind,
-  LEAST_STEPS,
-} from "./kinds.ts";
+import { type ColumnFacts, declaredForm, declaredKind, type Finding, findKind, surely } from "./kinds.ts";
 import { missingTest } from "./missing.ts";
 import { type NumberShape, numberShape } from "./numeric.ts";
 import type { ColumnOf, TableColumn } from "./schema.ts";
@@ -121,7 +114,7 @@ export async function findColumns(table: Table, options: FindOptions = {}): Prom
   const problems = findings.flatMap(({ problems }) => problems);
   if (problems.length > 0) {
     throw new DataError(
-      `${table.label}: ${listed(problems)}. Correct or remove these rows, declare the column as categorical, name what stands for a gap by missing, or choose other columns`,
+      `${table.label}: ${listed(problems)}. Correct or remove these rows, declare the column as categorical, name what stands for a gap (--missing), or choose other columns`,
     );
   }
   return shaped(table, findings, { rows, declarations, isMissing, columnScale: options.columnScale });
@@ -196,7 +189,7 @@ function dateRange(
     step = divisor(step, value - first);
   }
   const isDeclared = declared?.kind === "date" && declared.resolution !== undefined;
-  const resolution = isDeclared ? column.resolution : column.distinct >= LEAST_STEPS ? Math.max(1, step) : 1;
+  const resolution = isDeclared ? column.resolution : surely(step, column.distinct);
   const offset = beyond(first, resolution);
   const range = {
     minimum: dateText(column, minimum),

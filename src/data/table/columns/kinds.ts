@@ -2,6 +2,7 @@ import { dateNumber } from "./dates.ts";
 import type { ColumnDeclaration } from "./declare.ts";
 import type { ColumnKind, ColumnOf, LeftOutKind, TableColumn } from "./schema.ts";
 import { type ColumnTally, dateForm, type OddCell } from "./tally.ts";
+import { TRUTHS } from "./truths.ts";
 
 // From what was counted of a column's cells to its kind, with the reason.
 
@@ -32,16 +33,6 @@ export interface Finding {
   readonly problems: readonly string[];
 }
 
-/** Texts of false and true. */
-const TRUTHS: readonly (readonly [string, string])[] = [
-  ["false", "true"],
-  ["no", "yes"],
-  ["f", "t"],
-  ["n", "y"],
-  ["off", "on"],
-  ["0", "1"],
-];
-
 /** The most levels that texts may have to be categories by themselves, and the most that they have whatever the number of rows. */
 const MOST_LEVELS = 256;
 const FEW_LEVELS = 20;
@@ -52,6 +43,9 @@ const NUMBERING =
 
 /** Share of numbers at which a column is one of numbers, and its texts are faults. */
 const MOSTLY_NUMBERS = 0.9;
+
+/** The share of dates of one form from which on a column's other cells are faults, as of numbers. */
+const MOSTLY_DATES = 0.9;
 
 /** Least dates for whole numbers such as 20071231 to be dates. */
 const LEAST_DATES = 3;
@@ -116,6 +110,18 @@ export function findKind(tally: ColumnTally, facts: ColumnFacts): Finding {
   if (dates !== undefined && distinct > 1 && (numbers < cells || distinct >= LEAST_DATES)) {
     const date = dateColumn(tally, facts, numbers < cells);
     if (date !== undefined) return found(date);
+  }
+  const isNearlyDates =
+    tally.otherThanDates > 0 &&
+    tally.nearlyForms.length > 0 &&
+    cells >= LEAST_DATES &&
+    numbers < MOSTLY_NUMBERS * cells &&
+    cells - tally.otherThanDates >= MOSTLY_DATES * cells;
+  if (isNearlyDates) {
+    const date = dateColumn(tally, facts, true);
+    const odd = places(tally.notDates, tally.otherThanDates, facts);
+    const form = tally.nearlyForms[0]?.form ?? "";
+    if (date !== undefined) return found(date, `no date (${form}) in column "${facts.name}": ${odd}`);
   }
   if (numbers > 0 && numbers + tally.infinite >= MOSTLY_NUMBERS * cells && !isCode)
     return numberKind(tally, facts);
@@ -195,8 +201,12 @@ function realColumn(tally: ColumnTally, facts: ColumnFacts): ColumnOf<"real"> {
   };
 }
 
-/** Different values that a step larger than the last digit needs, so that it is no chance. */
-export const LEAST_STEPS = 20;
+/** Bits of chance against a step that is larger than the last digit: that so many different values are all multiples of it. */
+const LEAST_CHANCE = 19;
+
+/** A step that is no chance: 2 takes twenty different values, 5 ten. Otherwise 1. */
+export const surely = (step: number, distinct: number): number =>
+  step > 1 && (distinct - 1) * Math.log2(step) >= LEAST_CHANCE ? step : 1;
 
 /** The step of all numbers, and where steps begin. */
 function gridOf(
@@ -204,7 +214,7 @@ function gridOf(
   { distinct }: ColumnFacts,
   decimals: number,
 ): { readonly resolution: number; readonly offset?: number } {
-  const step = distinct >= LEAST_STEPS ? Math.max(1, tally.step) : 1;
+  const step = surely(tally.step, distinct);
   const offset = tally.offset(step);
   return {
     resolution: Number(`${step}e${-decimals}`),
@@ -221,13 +231,13 @@ function wholeColumn(tally: ColumnTally, facts: ColumnFacts): ColumnOf<"whole"> 
 
 /** Range and step of its dates follow in `find.node.ts`, from all of its cells. */
 function dateColumn(tally: ColumnTally, facts: ColumnFacts, isText: boolean): ColumnOf<"date"> | undefined {
-  const [likely] = tally.dateForms;
+  const [likely] = tally.nearlyForms;
   if (likely === undefined) return undefined;
   const first = [...tally.texts.keys()].find((text) => dateNumber(likely, text) !== undefined);
   if (first === undefined) return undefined;
   // Whole numbers of eight digits are dates where all of them are days of our time.
   if (!isText && !(tally.minimum >= 19_000_101 && tally.maximum < 21_000_000)) return undefined;
-  const swapped = tally.dateForms.find(
+  const swapped = tally.nearlyForms.find(
     ({ form }) => form !== likely.form && form.length === likely.form.length && /[dM]/.test(form),
   );
   const zones = [...tally.zones];
@@ -339,13 +349,12 @@ export function declaredKind(tally: ColumnTally, facts: ColumnFacts, declared: C
       return { column, problems };
     }
     case "date": {
-      if (tally.otherThanDates > 0)
-        wrong(
-          `no date (${declared.form ?? "of any known form"}) in ${places(tally.notDates, tally.otherThanDates, facts)}`,
-        );
+      const form = declared.form ?? tally.nearlyForms[0]?.form;
+      if (form !== undefined && tally.otherThanDates > 0)
+        wrong(`no date (${form}) in ${places(tally.notDates, tally.otherThanDates, facts)}`);
       const found = dateColumn(tally, facts, true);
       if (found === undefined) {
-        if (tally.otherThanDates === 0)
+        if (form === undefined || tally.otherThanDates === 0)
           wrong(
             `its cells are no dates of one form, as ${quoted([...tally.texts.keys()][0] ?? "")}; give the form`,
           );

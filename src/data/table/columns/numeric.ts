@@ -1,4 +1,5 @@
 import type { ColumnScale } from "./schema.ts";
+import { plainZero } from "./tally.ts";
 
 // What the numbers of a column look like: their histogram, cells far away from the rest, and the scale on which they are learned well.
 
@@ -79,7 +80,7 @@ function gridOf(sorted: Float64Array): NumberShape["grid"] {
     const place = (value - least) / resolution;
     return Math.abs(place - Math.round(place)) < OFF_GRID;
   };
-  return sorted.every(isOn) ? { resolution, offset: least } : undefined;
+  return sorted.every(isOn) ? { resolution, offset: plainZero(least) } : undefined;
 }
 
 function histogram(sorted: Float64Array, [low, high]: readonly [number, number]): readonly number[] {

@@ -21,6 +21,11 @@ const DAYS = [
   "dd-MMM-yyyy",
   "MMM dd, yyyy",
   "MMM dd yyyy",
+  "dd MMMM yyyy",
+  "MMMM dd, yyyy",
+  "MMMM dd yyyy",
+  "EEE, dd MMM yyyy",
+  "yyyy年MM月dd日",
   "dd.MM.yy",
   "MM/dd/yy",
   "dd/MM/yy",
@@ -35,6 +40,11 @@ const DAYS = [
   "d MMM yyyy",
   "d-MMM-yyyy",
   "MMM d, yyyy",
+  "d MMMM yyyy",
+  "MMMM d, yyyy",
+  "MMMM d yyyy",
+  "EEE, d MMM yyyy",
+  "yyyy年M月d日",
   "d.M.yy",
   "M/d/yy",
   "d/M/yy",
@@ -59,6 +69,10 @@ const FORMS: readonly DateForm[] = [
   { form: "yyyy-MM", precision: "month" },
   { form: "yyyy/MM", precision: "month" },
   { form: "MM/yyyy", precision: "month" },
+  { form: "MMM yyyy", precision: "month" },
+  { form: "MMMM yyyy", precision: "month" },
+  { form: "yyyy年MM月", precision: "month" },
+  { form: "yyyy年M月", precision: "month" },
   ...TIMES.map(([form, precision]): DateForm => ({ form, precision })),
   ...DAYS.flatMap((day) => {
     const joints = day === "yyyy-MM-dd" ? [" ", "T"] : day.endsWith("yyyy") ? [" ", ", "] : [" "];
@@ -91,8 +105,9 @@ export function dateForm(form: string): DateForm | undefined {
   return finest && { form, precision: finest[1] };
 }
 
-/** A text that may be a date: digits and their marks first, or a month's name. */
-const MAY_BE_DATE = /^\s*(\d{1,4}[-/.:\s]\d|\d{8}\s*$|\d{1,2}[-\s][A-Za-z]{3}[-\s]|[A-Za-z]{3} \d)/;
+/** A text that may be a date: digits and their marks first, or the name of a month or a weekday. */
+const MAY_BE_DATE =
+  /^\s*(\d{1,4}[-/.:\s]\d|\d{8}\s*$|\d{4}年\d|\d{1,2}[-\s][A-Za-z]{3,9}[-\s]|[A-Za-z]{3,9} \d|[A-Za-z]{3}, \d)/;
 
 /** The greatest common divisor of two whole numbers. */
 export function divisor(a: number, b: number): number {
@@ -104,8 +119,11 @@ export function divisor(a: number, b: number): number {
 /** What a whole number is beside multiples of a step: from 0 to below the step. */
 export function beyond(value: number, step: number): number {
   const rest = value % step;
-  return rest < 0 ? rest + step : rest;
+  return plainZero(rest < 0 ? rest + step : rest);
 }
+
+/** A number, and 0 for −0, which texts do not tell apart. */
+export const plainZero = (value: number): number => (value === 0 ? 0 : value);
 
 /** Offset of a date with a zone, as it is written: `Z`, `+02:00`. */
 function zoneOf(text: string): string {
@@ -123,6 +141,9 @@ export interface OddCell {
 
 /** Odd cells that are kept. */
 const KEPT = 3;
+
+/** Texts that are no dates, beside a tenth of those that are, of a column that may still hold dates. */
+const FEW_ODD = 3;
 
 /** Digits that a double holds exactly, after which numbers are as fine as it is. */
 const DOUBLE_DIGITS = 15;
@@ -164,9 +185,12 @@ export class ColumnTally {
   /** The first number in units of 10^−decimals. */
   #origin: number | undefined;
 
-  /** Cells that are no dates of the declared form. */
+  /** Cells that are no dates of the form that is declared, or that nearly all others are written in. */
   readonly notDates: OddCell[] = [];
   otherThanDates = 0;
+  /** Texts among them, where no form is declared. */
+  readonly #oddTexts = new Set<string>();
+  #dateTexts = 0;
   readonly #most: number;
   readonly #format: NumberFormat | undefined;
   readonly #declared: DateForm | undefined;
@@ -188,6 +212,11 @@ export class ColumnTally {
 
   /** Forms in which all cells are dates, the likeliest first. */
   get dateForms(): readonly DateForm[] {
+    return this.otherThanDates === 0 ? this.nearlyForms : [];
+  }
+
+  /** Forms in which nearly all cells are dates; what `notDates` holds are none. */
+  get nearlyForms(): readonly DateForm[] {
     return this.#forms ?? [];
   }
 
@@ -218,7 +247,8 @@ export class ColumnTally {
     if (number === undefined || !Number.isFinite(number)) this.#addOther(row, text);
     else this.#addNumber(row, text, number);
     if (this.#declared !== undefined) this.#checkDate(row, text, this.#declared);
-    else if (seen === undefined) this.#addForm(text);
+    else if (seen === undefined) this.#addForm(row, text);
+    else if (this.#oddTexts.has(text)) this.otherThanDates++;
   }
 
   #addOther(row: number, text: string): void {
@@ -286,14 +316,22 @@ export class ColumnTally {
     if (this.notDates.length < KEPT) this.notDates.push({ row, text });
   }
 
-  /** Narrows down the forms in which all dates are written. */
-  #addForm(text: string): void {
+  /** Narrows down the forms in which all dates are written, or nearly all of them. */
+  #addForm(row: number, text: string): void {
     if (this.#forms?.length === 0) return;
-    if (!MAY_BE_DATE.test(text)) {
-      this.#forms = [];
+    const left = MAY_BE_DATE.test(text)
+      ? (this.#forms ?? FORMS).filter((form) => dateNumber(form, text) !== undefined)
+      : [];
+    if (left.length > 0) {
+      this.#forms = left;
+      this.#dateTexts++;
+      if (left[0]?.form.endsWith("zone")) this.zones.add(zoneOf(text));
       return;
     }
-    this.#forms = (this.#forms ?? FORMS).filter((form) => dateNumber(form, text) !== undefined);
-    if (this.#forms[0]?.form.endsWith("zone")) this.zones.add(zoneOf(text));
+    this.#oddTexts.add(text);
+    this.otherThanDates++;
+    if (this.notDates.length < KEPT) this.notDates.push({ row, text });
+    // Texts of another kind are soon told from dates with a fault.
+    if (this.#oddTexts.size > FEW_ODD + this.#dateTexts / 10) this.#forms = [];
   }
 }

@@ -473,3 +473,12 @@ function toFloat64(scale: Scale, v: number): number {
     }
   }
 }
+
+test("true and false are known however they are capitalized; other categories are not", () => {
+  const column = (categories: readonly string[]) =>
+    columnsSchema.parse([{ kind: "categorical", name: "active", categories }])[0] as Column;
+  for (const text of ["True", "TRUE", " true"]) expect(valueOfCell(column(["False", "True"]), text)).toBe(1);
+  expect(valueOfCell(column(["No", "Yes"]), "NO")).toBe(0);
+  expect(valueOfCell(column(["rose", "lily"]), "Rose")).toBeUndefined();
+  expect(valueOfCell(column(["no", "yes", "unknown"]), "NO")).toBeUndefined();
+});
