@@ -196,7 +196,7 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
       try {
         const others = pick(false);
         await verb.action({ run, flags, others, operands, target, display, signal, seconds });
-        for (const line of run.imageNotes()) printNote(line);
+        for (const line of [...run.imageNotes(), ...run.tableNotes()]) printNote(line);
       } catch (error) {
         if (!(error instanceof Interrupted) && error !== signal.reason) throw error;
         display.say("stopped; nothing was written");

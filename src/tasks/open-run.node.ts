@@ -490,6 +490,14 @@ export class Run {
     return this.loaded.changes.lines();
   }
 
+  /**
+   * What of tables that were read up to now is unlike the run's data and was taken all the same, a line for each column with a count and an
+   * example: cells between its values, such as 30.5 among whole numbers.
+   */
+  tableNotes(): readonly string[] {
+    return this.loaded.tableChanges.lines();
+  }
+
   /** Frees what the runtime holds. `await using run = await openRun(folder)` calls it by itself. */
   release(): Promise<void> {
     return this.loaded.session.release();

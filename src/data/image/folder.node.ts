@@ -443,12 +443,12 @@ function twinLines(
   const splitAt = (place: number) => splitOf.get(readable[place] ?? -1);
   const apart = twins.filter(({ of, twin }) => splitAt(of) !== splitAt(twin));
   const lines = [
-    `${twins.length} images have the same pixels as another one: ${nameAt(first.twin)} as ${nameAt(first.of)}${twins.length > 1 ? ", …" : ""}`,
+    `${twins.length === 1 ? "1 image has" : `${twins.length} images have`} the same pixels as another one: ${nameAt(first.twin)} as ${nameAt(first.of)}${twins.length > 1 ? ", …" : ""}`,
   ];
   const [example] = apart;
   if (example !== undefined) {
     lines.push(
-      `${apart.length} of them are in another split than their twin, and what is measured there is too good: ${nameAt(example.twin)} in ${splitAt(example.twin)}, ${nameAt(example.of)} in ${splitAt(example.of)}`,
+      `${apart.length === 1 ? "1 of them is" : `${apart.length} of them are`} in another split than ${apart.length === 1 ? "its" : "their"} twin, and what is measured there is too good: ${nameAt(example.twin)} in ${splitAt(example.twin)}, ${nameAt(example.of)} in ${splitAt(example.of)}`,
     );
   }
   return lines;

@@ -128,8 +128,8 @@ export function familiesOf(count: number, twins: readonly Twin[]): Uint32Array {
 }
 
 /**
- * Splits that were drawn, with twins moved to where the first of their family is. Where that would leave a part empty that has pictures, the
- * splits stay as drawn.
+ * Splits that were drawn, with twins moved to where the first of their family is. A part that would be left empty gets the smallest family of
+ * the largest part that has two; where there are too few families the splits stay as drawn.
  * @param parts positions in each
  * @param families of all positions, by `familiesOf`
  */
@@ -146,5 +146,30 @@ export function keepTogether(
       kept[splitOf.get(families[position] ?? position) ?? name].push(position);
     }
   }
-  return names.some((name) => parts[name].length > 0 && kept[name].length === 0) ? parts : kept;
+  for (const name of names) {
+    if (parts[name].length === 0 || kept[name].length > 0) continue;
+    const giver = names
+      .toSorted((a, b) => kept[b].length - kept[a].length)
+      .find((other) => smallestFamily(kept[other], families) !== undefined);
+    const given = giver && smallestFamily(kept[giver], families);
+    if (giver === undefined || given === undefined) return parts;
+    kept[name] = kept[giver].filter((position) => given.has(position));
+    kept[giver] = kept[giver].filter((position) => !given.has(position));
+  }
+  return kept;
+}
+
+/** The pictures of the smallest family among some; undefined where they are of one. */
+function smallestFamily(
+  positions: readonly number[],
+  families: Uint32Array,
+): ReadonlySet<number> | undefined {
+  const members = new Map<number, number[]>();
+  for (const position of positions) {
+    const first = families[position] ?? position;
+    members.set(first, [...(members.get(first) ?? []), position]);
+  }
+  if (members.size < 2) return undefined;
+  const [smallest] = [...members.values()].sort((a, b) => a.length - b.length);
+  return new Set(smallest);
 }

@@ -51,6 +51,18 @@ interface TableSource {
 /** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
 function duckDbError(error: unknown, label: string): DataError {
   const message = error instanceof Error ? error.message : String(error);
+  const uneven =
+    /CSV Error on Line: (\d+)\s+Original Line:\s?([^\n]*)\s+Expected Number of Columns: (\d+) Found: (\d+)/.exec(
+      message,
+    );
+  if (uneven !== null) {
+    const [, line, text = "", expected, found] = uneven;
+    const shown = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+    return new DataError(
+      `${label}: line ${line} has ${found} cells where the table has ${expected} columns: ${shown}. Correct or remove it and others like it, put cells that hold a delimiter in double quotes, or name what stands between cells (--delimiter)`,
+      { cause: error },
+    );
+  }
   const lines = message.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("LINE"));
   const reason = lines.slice(0, /CSV Error/.test(message) ? 3 : 1).join(" ");
   return new DataError(`${label}: ${reason}`, { cause: error });

@@ -3,6 +3,7 @@ import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { type Column, tableWidth } from "../sources/columns.ts";
 import { type RowShare, SHARD_BLOCK, type Shard, shareOf } from "../sources/shard.ts";
+import type { TableChanges } from "./changes.node.ts";
 import { readTable, type TableInput, withTables } from "./input.node.ts";
 import {
   areBinary,
@@ -39,6 +40,8 @@ export interface StreamOptions {
   readonly classes?: { readonly column: string; readonly names: readonly string[] } | undefined;
   /** Reads the rows of a shard alone. */
   readonly shard?: Shard | undefined;
+  /** Takes note of cells that are unlike those of the columns. */
+  readonly changes?: TableChanges | undefined;
 }
 
 /**
@@ -120,7 +123,7 @@ export function streamTable(
 async function* encodedBatches(
   table: Table,
   columns: readonly Column[],
-  { batchSize = 1024, seed = 0, marks, classes, shard }: StreamOptions,
+  { batchSize = 1024, seed = 0, marks, classes, shard, changes }: StreamOptions,
 ): AsyncGenerator<TableBatch, void, undefined> {
   const share = await shareIn(table, shard);
   const random = new Random(seed).split("table");
@@ -154,7 +157,9 @@ async function* encodedBatches(
   for await (const rows of readRows(table, wanted, "rows", share)) {
     const samples = new Float32Array(rows.count * width);
     const { firstRow: first } = rows;
-    encodeRows(columns, valuesOfRows(columns, rows, table), random, { target: samples, firstRow: first });
+    const values = valuesOfRows(columns, rows, table);
+    changes?.see(columns, values, first, (row) => table.rowName(row));
+    encodeRows(columns, values, random, { target: samples, firstRow: first });
     const marked =
       marks === undefined ? undefined : checkMarks(marks, rows, columnAt(rows, columns.length), table);
     const labels = classes && checkClasses(classes, rows, columnAt(rows, -1), table);
@@ -205,10 +210,10 @@ export async function tableColumns(
 export function streamGappedTable(
   input: TableInput,
   columns: readonly Column[],
-  { seed = 0, shard }: Pick<StreamOptions, "seed" | "shard"> = {},
+  { seed = 0, shard, changes }: Pick<StreamOptions, "seed" | "shard" | "changes"> = {},
 ): AsyncGenerator<GappedBatch, void, undefined> {
   return readTable(input, { binary: areBinary(columns) }, (table) =>
-    gappedBatches(table, columns, { seed, shard }),
+    gappedBatches(table, columns, { seed, shard, changes }),
   );
 }
 
@@ -258,7 +263,7 @@ function joinedRows(parts: readonly Rows[], count: number): Rows {
 async function* gappedBatches(
   table: Table,
   columns: readonly Column[],
-  { seed, shard }: { readonly seed: number; readonly shard: Shard | undefined },
+  { seed, shard, changes }: Required<Pick<StreamOptions, "seed">> & Pick<StreamOptions, "shard" | "changes">,
 ): AsyncGenerator<GappedBatch, void, undefined> {
   const share = await shareIn(table, shard);
   const random = new Random(seed).split("table");
@@ -272,7 +277,9 @@ async function* gappedBatches(
     const { firstRow, count } = rows;
     const x = new Float32Array(count * width);
     const known = new Float32Array(count * width);
-    encodeRows(columns, valuesOfRows(columns, rows, table), random, { target: x, known, firstRow });
+    const values = valuesOfRows(columns, rows, table);
+    changes?.see(columns, values, firstRow, (row) => table.rowName(row));
+    encodeRows(columns, values, random, { target: x, known, firstRow });
     yield {
       x: float32(x, [count, width]),
       known: float32(known, [count, width]),

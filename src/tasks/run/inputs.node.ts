@@ -176,7 +176,7 @@ export async function* readSource(
     if (isPicture(dataInfo)) throw otherKind(run, source, "a table");
     const classes = labels ? classColumn(run) : undefined;
     if (shard !== undefined) await checkOrdered(table);
-    const reading = { batchSize: SOURCE_BATCH, seed, marks, classes, shard };
+    const reading = { batchSize: SOURCE_BATCH, seed, marks, classes, shard, changes: run.tableChanges };
     for await (const batch of streamTable(table, sampleColumns(dataInfo), reading)) {
       yield { ...batch, position: batch.firstRow };
     }

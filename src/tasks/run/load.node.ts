@@ -5,6 +5,7 @@ import { openData, openDetection } from "../../data/open.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
+import { TableChanges } from "../../data/table/changes.node.ts";
 import { type AnyDetector, isDetector } from "../../detection/models/detector.ts";
 import type { CascadeLookOptions } from "../../detection/models/mtcnn/options.ts";
 import { OptionError } from "../../errors.ts";
@@ -44,6 +45,8 @@ export interface LoadedRun {
   };
   /** What was done to images that were read to be like those of the run. */
   readonly changes: ImageChanges;
+  /** What of tables that were read is unlike the run's data. */
+  readonly tableChanges: TableChanges;
   /** The run's own data, opened when first asked for. @throws OptionError where it has changed; DataError */
   data(): Promise<DataSet>;
 }
@@ -105,6 +108,7 @@ export async function loadRun(
     weightsStep: read.step,
     source: { given: options.data, trust: options.trust },
     changes: new ImageChanges(),
+    tableChanges: new TableChanges(),
     data() {
       data ??= runData(config, folder.path, options);
       return data;

@@ -111,7 +111,7 @@ export async function imputeTable(
     ],
     rows: filledRows(
       run,
-      streamGappedTable(input, columns, { seed, shard }),
+      streamGappedTable(input, columns, { seed, shard, changes: run.tableChanges }),
       { source, columns, inTable: inTable.map(({ name }) => name) },
       options,
     ),

@@ -3,6 +3,7 @@ import { buildModel, findModel } from "../../../src/catalog.ts";
 import { ImageChanges } from "../../../src/data/image/changes.node.ts";
 import { type DataSet, storedSplit } from "../../../src/data/sources/data-set.ts";
 import { planePoints } from "../../../src/data/sources/toy.ts";
+import { TableChanges } from "../../../src/data/table/changes.node.ts";
 import { InverseError, OptionError } from "../../../src/errors.ts";
 import { initialState } from "../../../src/nn/module.ts";
 import { Deadline } from "../../../src/program/deadline.ts";
@@ -53,6 +54,7 @@ async function sourceOf(
     weightsStep: undefined,
     source: { given: undefined, trust: undefined },
     changes: new ImageChanges(),
+    tableChanges: new TableChanges(),
     data: async () => data,
   };
   return { run, data, seed: 0 };
