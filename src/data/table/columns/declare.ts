@@ -118,19 +118,17 @@ export function listed(problems: readonly string[]): string {
   return problems.length > LISTED ? `${shown}; and ${problems.length - LISTED} more` : shown;
 }
 
-/** @throws DataError for a declared column that the table has not */
-export function checkDeclared(
+/** What is wrong where columns are declared that the table has not. */
+export function missingColumns(
   declared: readonly ColumnDeclaration[],
   names: readonly string[],
-  label: string,
-): void {
+): readonly string[] {
   const known = new Set(names);
-  const problems = declared.flatMap(({ name }) => {
+  return declared.flatMap(({ name }) => {
     if (known.has(name)) return [];
     const meant = nearest(name, [...names]);
     return [
       `the schema has a column "${name}", the table has not${meant === undefined ? "" : ` (did you mean "${meant}"?)`}`,
     ];
   });
-  if (problems.length > 0) throw new DataError(`${label}: ${listed(problems)}`);
 }

@@ -1,7 +1,7 @@
 import { DataError } from "../../../errors.ts";
 import type { Table, Wanted } from "../rows.node.ts";
 import { dateNumber, dateText } from "./dates.ts";
-import { type ColumnDeclaration, checkDeclared, listed } from "./declare.ts";
+import { type ColumnDeclaration, listed, missingColumns } from "./declare.ts";
 import { type ColumnFacts, declaredForm, declaredKind, type Finding, findKind, surely } from "./kinds.ts";
 import { missingTest } from "./missing.ts";
 import { type NumberShape, numberShape } from "./numeric.ts";
@@ -57,10 +57,9 @@ const HELD = 2 ** 24;
  */
 export async function findColumns(table: Table, options: FindOptions = {}): Promise<FoundColumns> {
   const { declared = [], categorical = [], without = [], missing } = options;
-  checkDeclared(
+  const absent = missingColumns(
     declared,
     table.columns.map(({ name }) => name),
-    table.label,
   );
   const declarations = new Map(declared.map((column) => [column.name, column]));
   const names = (options.columns ?? table.columns.map(({ name }) => name)).filter(
@@ -111,7 +110,9 @@ export async function findColumns(table: Table, options: FindOptions = {}): Prom
     });
     return { columns, rows, notes: [] };
   }
-  const problems = findings.flatMap(({ problems }) => problems);
+  const faulty = findings.flatMap(({ problems }) => problems);
+  const problems = [...absent, ...faulty];
+  if (faulty.length === 0 && absent.length > 0) throw new DataError(`${table.label}: ${listed(absent)}`);
   if (problems.length > 0) {
     throw new DataError(
       `${table.label}: ${listed(problems)}. Correct or remove these rows, declare the column as categorical, name what stands for a gap (--missing), or choose other columns`,
