@@ -58,7 +58,7 @@ const HOUSE = [
       "abilities",
       "metrics.node",
       "describe.node",
-      "pictures.node",
+      "series.node",
       "work.node",
       "worker.node",
       "pool.node",
