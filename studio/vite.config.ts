@@ -8,8 +8,17 @@ import { docsFile } from "./ui/docs.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/** Files of ONNX Runtime that are fetched when the first model is trained. */
-const RUNTIME = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+/**
+ * Files of ONNX Runtime that are fetched when the first model is trained. Those for WebGPU are 27 MB: `eidos studio` takes them from
+ * onnxruntime-web where that is installed; a page for other web servers has them where it is built with EIDOS_STUDIO_WEBGPU=1.
+ */
+const RUNTIME = [
+  "ort-wasm-simd-threaded.mjs",
+  "ort-wasm-simd-threaded.wasm",
+  ...(process.env.EIDOS_STUDIO_WEBGPU === "1"
+    ? ["ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"]
+    : []),
+];
 
 const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");

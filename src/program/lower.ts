@@ -15,7 +15,7 @@ import {
   type Target,
   type Tensor,
 } from "../tensor/graph.ts";
-import { batchFactor, isConcrete, type Shape } from "../tensor/shape.ts";
+import { batchFactor, inGroups, isConcrete, type Shape } from "../tensor/shape.ts";
 import { steadyLog } from "../tensor/steady.ts";
 import { attributeProto, tensorProto, valueInfo } from "./proto.ts";
 import { simplify } from "./simplify.ts";
@@ -73,6 +73,11 @@ class Emitter implements LowerContext {
 
   emit(node: OnnxNode): readonly string[] {
     if (this.target.deterministic && node.op === "Log") return [steadyLog(this, node.inputs[0] ?? "")];
+    const { mostJoined = Number.POSITIVE_INFINITY } = this.target;
+    if (node.op === "Concat" && node.inputs.length > mostJoined) {
+      const parts = inGroups(node.inputs, mostJoined).map((inputs) => this.emit1({ ...node, inputs }));
+      return this.emit({ ...node, inputs: parts });
+    }
     const id = this.count++;
     const outputs = Array.from(
       { length: node.outputs ?? 1 },

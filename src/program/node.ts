@@ -15,6 +15,7 @@ import { nativeCall } from "./native-calls.node.ts";
 import { Program } from "./program.ts";
 import {
   guardCalls,
+  MOST_JOINED,
   messageOf,
   type OrtModule,
   ortRuntime,
@@ -140,10 +141,12 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
   }
   const cpu = provider === "cpu";
   const deterministic = cpu && (options.deterministic ?? options.target?.deterministic ?? false);
+  const mostJoined = options.target?.mostJoined ?? (provider === "webgpu" ? MOST_JOINED : undefined);
   const target: Target = {
     contrib: options.target?.contrib ?? cpu,
     block: options.target?.block ?? (cpu ? await blockOfThisMachine() : 0),
     ...(deterministic && { deterministic }),
+    ...(mostJoined !== undefined && { mostJoined }),
   };
   const runtime = ortRuntime(library, provider, target, {
     executionProviders: [provider],

@@ -61,6 +61,9 @@ export interface OrtModule {
   readonly Tensor: typeof OrtTensor;
 }
 
+/** Of WebGPU: ten buffers that every adapter has, without those of the result and of sizes. */
+export const MOST_JOINED = 8;
+
 // onnxruntime-web hangs where, with WebGPU, one run or copy begins before another has ended. In Node runs block the
 // thread, so that nothing is lost by a queue.
 const queues = new WeakMap<OrtModule, Promise<unknown>>();

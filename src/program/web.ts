@@ -1,6 +1,6 @@
 import { MissingPackageError, OptionError, RuntimeError } from "../errors.ts";
 import type { Target } from "../tensor/graph.ts";
-import { messageOf, type OrtModule, ortRuntime, type Runtime } from "./runtime.ts";
+import { MOST_JOINED, messageOf, type OrtModule, ortRuntime, type Runtime } from "./runtime.ts";
 
 export interface WebRuntimeOptions {
   /** wasm (default): the CPU kernels compiled to WebAssembly; webgpu: the graphics processor. */
@@ -53,7 +53,12 @@ export async function webRuntime(options: WebRuntimeOptions = {}): Promise<Runti
   if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
   const wasm = provider === "wasm";
   // The WebAssembly build has the CPU's fused kernels, but not those in blocked layout.
-  const target: Target = { contrib: wasm, block: 0, ...options.target };
+  const target: Target = {
+    contrib: wasm,
+    block: 0,
+    ...(!wasm && { mostJoined: MOST_JOINED }),
+    ...options.target,
+  };
   return ortRuntime(ort, provider, target, {
     executionProviders: [provider],
     graphOptimizationLevel: "all",

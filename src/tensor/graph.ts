@@ -48,6 +48,10 @@ export interface Target {
   readonly block: 0 | 8 | 16;
   /** Kernels are chosen so that numbers do not depend on the number of threads. Default: false. */
   readonly deterministic?: boolean;
+  /**
+   * Tensors that one node joins or cuts at most: kernels of WebGPU have a buffer for each, and adapters allow ten of them. Default: any number.
+   */
+  readonly mostJoined?: number;
 }
 
 /**

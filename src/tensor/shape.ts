@@ -97,3 +97,10 @@ export function strides(shape: readonly number[]): number[] {
   }
   return result;
 }
+
+/** A list in groups of so many, the last of which may be shorter. */
+export function inGroups<T>(list: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) =>
+    list.slice(i * size, (i + 1) * size),
+  );
+}

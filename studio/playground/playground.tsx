@@ -3,13 +3,14 @@ import { useEffect } from "preact/hooks";
 import { number, type TextKey, t } from "../i18n/index.ts";
 import { Check, Range, Segments, Select } from "../ui/fields.tsx";
 import { reducedMotion } from "../ui/settings.ts";
+import { COMPUTES, type Compute, compute, offersGpu } from "./compute.ts";
 import { DataChoice } from "./data-choice.tsx";
 import { Mathematics } from "./mathematics.tsx";
 import { ModelChoice } from "./model-choice.tsx";
 import { Panel } from "./panel.tsx";
 import { beginView, change, dropped, hasData, playing, state, time } from "./signals.ts";
 import { SPEEDS, VIEWS } from "./state.ts";
-import { openPlayground, restart, runners, stepAll } from "./store.ts";
+import { computeBy, openPlayground, restart, runners, stepAll } from "./store.ts";
 
 const VIEW_NAMES: Readonly<Record<(typeof VIEWS)[number], TextKey>> = {
   samples: "view.samples",
@@ -22,6 +23,11 @@ const SPEED_NAMES: Readonly<Record<(typeof SPEEDS)[number], TextKey>> = {
   full: "play.speed.full",
   "10": "play.speed.10",
   "1": "play.speed.1",
+};
+
+const COMPUTE_NAMES: Readonly<Record<Compute, TextKey>> = {
+  wasm: "play.compute.wasm",
+  webgpu: "play.compute.webgpu",
 };
 
 /** Whether the path runs by itself. */
@@ -91,6 +97,14 @@ function Transport() {
         options={SPEEDS.map((value) => ({ value, text: t(SPEED_NAMES[value]) }))}
         onChange={(value) => change({ speed: SPEEDS.find((speed) => speed === value) ?? "full" })}
       />
+      {offersGpu.value && (
+        <Select
+          label={t("play.compute")}
+          value={compute.value}
+          options={COMPUTES.map((value) => ({ value, text: t(COMPUTE_NAMES[value]) }))}
+          onChange={(value) => computeBy(COMPUTES.find((one) => one === value) ?? "wasm")}
+        />
+      )}
     </section>
   );
 }

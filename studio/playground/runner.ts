@@ -1,5 +1,6 @@
 import { effect, signal } from "@preact/signals";
 import type { Remote } from "comlink";
+import { compute, runtimeFolder } from "./compute.ts";
 import { startWorker } from "./connect.ts";
 import type { DataSpec } from "./data.ts";
 import type { Figures, LookRequest, Picture, Prepared } from "./engine.ts";
@@ -102,8 +103,8 @@ export class Runner {
   }
 
   private async run(data: DataSpec): Promise<void> {
-    const folder = new URL("./runtime/", document.baseURI).href;
-    const prepared = await this.api.prepare(this.key, data, 0, folder);
+    const computing = { provider: compute.peek(), wasmPaths: runtimeFolder() };
+    const prepared = await this.api.prepare(this.key, data, 0, computing);
     if (this.ended) return;
     this.status.value = { kind: "ready", prepared };
     while (!this.ended) {

@@ -1,5 +1,6 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { linkOfAddress } from "../ui/link.ts";
+import { type Compute, compute, lookForGpu } from "./compute.ts";
 import { startWorker } from "./connect.ts";
 import { type DataSpec, dataKey, PLANES } from "./data.ts";
 import type { ModelKey } from "./models.ts";
@@ -23,6 +24,12 @@ export function restart(): void {
   for (const runner of runners.value) runner.dispose();
   runners.value = [];
   arrange(state.value.data, state.value.models);
+}
+
+/** Trains every model anew, by something else. */
+export function computeBy(chosen: Compute): void {
+  compute.value = chosen;
+  restart();
 }
 
 /** The data that the runners learn. */
@@ -77,6 +84,7 @@ export function openPlayground(): () => void {
 /** Reads the address, and lets models, pictures and address follow the state from then on. */
 function begin(): void {
   readAddress();
+  void lookForGpu();
   const { api } = startWorker("data");
   const models = computed(() => state.value.models.join());
   effect(() => {

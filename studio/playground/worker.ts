@@ -1,5 +1,6 @@
 import { expose, transfer } from "comlink";
 import { webRuntime } from "eidos/program/web";
+import type { Compute } from "./compute.ts";
 import type { DataSpec } from "./data.ts";
 import {
   Engine,
@@ -48,8 +49,13 @@ const api = {
     return transfer(picture, buffersOf(picture));
   },
   /** Builds a model and its training. Small networks gain nothing by threads: each model has a worker of its own instead. */
-  async prepare(key: ModelKey, data: DataSpec, seed: number, runtimeFolder: string): Promise<Prepared> {
-    const runtime = await webRuntime({ provider: "wasm", threads: 1, wasmPaths: runtimeFolder });
+  async prepare(
+    key: ModelKey,
+    data: DataSpec,
+    seed: number,
+    { provider, wasmPaths }: { readonly provider: Compute; readonly wasmPaths: string },
+  ): Promise<Prepared> {
+    const runtime = await webRuntime({ provider, threads: 1, wasmPaths });
     engine = new Engine(key, data, seed, runtime);
     return engine.prepared;
   },

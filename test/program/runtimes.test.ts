@@ -2,10 +2,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import onnxProto from "onnx-proto";
 import * as ort from "onnxruntime-node";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { MissingPackageError, OptionError, RuntimeError } from "../../src/errors.ts";
 import { findBlock } from "../../src/program/block-probe.ts";
+import { lowerToOnnx } from "../../src/program/lower.ts";
 import {
   availableProviders,
   blockOfThisMachine,
@@ -13,12 +15,13 @@ import {
   listedProviders,
   nodeRuntime,
 } from "../../src/program/node.ts";
-import { Program } from "../../src/program/program.ts";
+import { graphOf, Program } from "../../src/program/program.ts";
 import type { OrtModule } from "../../src/program/runtime.ts";
 import { webRuntime } from "../../src/program/web.ts";
 import { Random } from "../../src/random.ts";
 import { float32 } from "../../src/tensor/array.ts";
-import { conv2d, input, normal } from "../../src/tensor/index.ts";
+import type { Target } from "../../src/tensor/graph.ts";
+import { concat, conv2d, grad, input, normal, split } from "../../src/tensor/index.ts";
 
 const library = ort as unknown as OrtModule;
 
@@ -165,6 +168,35 @@ describe("the block of blocked convolutions", () => {
       InferenceSession: { create: () => Promise.reject(new Error("unknown domain")) },
     };
     expect(await findBlock(refusing)).toBe(0);
+  });
+});
+
+describe("a target that joins few tensors at once", () => {
+  it("joins and cuts many in several nodes, to the same numbers", async () => {
+    const x = input("x", [50, 2]);
+    const data = float32(
+      Float32Array.from({ length: 100 }, (_, i) => Math.sin(i)),
+      [50, 2],
+    );
+    const sizes = Array.from({ length: 20 }, (_, i) => (i % 4) + 1);
+    const pieces = split(x, 0, sizes);
+    const y = concat([...pieces].reverse(), 0).mul(2);
+    const [gradient] = grad(y.square().sum(), [x]);
+    const feeds = new Map([[x, data]]);
+    const all = await evaluate([y, gradient], feeds);
+    for (const mostJoined of [2, 3, 8, 19]) {
+      const few = await evaluate([y, gradient], feeds, { target: { mostJoined } });
+      expect(few).toEqual(all);
+    }
+    const lowered = (target: Target) => {
+      const { graph: traced } = graphOf(new Map([["y", y]]), new Map());
+      const { graph } = onnxProto.onnx.ModelProto.decode(lowerToOnnx(traced, target));
+      return (graph?.node ?? []).map(({ input: read, output }) =>
+        Math.max(read?.length ?? 0, output?.length ?? 0),
+      );
+    };
+    expect(Math.max(...lowered({ contrib: false, block: 0 }))).toBe(20);
+    expect(Math.max(...lowered({ contrib: false, block: 0, mostJoined: 8 }))).toBeLessThanOrEqual(8);
   });
 });
 

@@ -40,6 +40,7 @@ describe("texts of the studio", () => {
       "RetinaNet",
       "S³FD",
       "VAE",
+      "WebAssembly",
       "YOLOv3",
     ]);
   });

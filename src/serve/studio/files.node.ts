@@ -1,5 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { FileError } from "../../errors.ts";
@@ -13,6 +14,20 @@ const TYPES: Readonly<Record<string, string>> = {
   ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
 };
+
+const typeOf = (name: string): string => TYPES[extname(name)] ?? "application/octet-stream";
+
+/** Files of ONNX Runtime for WebGPU, which are too large to be part of the page. */
+const GPU_FILES = ["ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"] as const;
+
+/** A file of onnxruntime-web; undefined where that is not installed. */
+function installedRuntime(name: string): string | undefined {
+  try {
+    return fileURLToPath(import.meta.resolve(`onnxruntime-web/${name}`));
+  } catch {
+    return undefined;
+  }
+}
 
 /** A file of the built page. */
 export interface StudioFile {
@@ -35,8 +50,12 @@ export async function studioFiles(folder: string): Promise<ReadonlyMap<string, S
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const address = `/${relative(folder, path).split(sep).join("/")}`;
-    const type = TYPES[extname(entry.name)] ?? "application/octet-stream";
-    files.set(address, { path, type, isNamedByContent: address.startsWith("/assets/") });
+    files.set(address, { path, type: typeOf(entry.name), isNamedByContent: address.startsWith("/assets/") });
+  }
+  for (const name of GPU_FILES) {
+    const path = installedRuntime(name);
+    if (path !== undefined && !files.has(`/runtime/${name}`))
+      files.set(`/runtime/${name}`, { path, type: typeOf(name), isNamedByContent: false });
   }
   const index = files.get("/index.html");
   if (index === undefined) throw new FileError(`${folder}: the studio is not built; run npm run build`);

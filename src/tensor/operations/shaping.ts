@@ -6,6 +6,7 @@ import {
   applyAll,
   dimAt,
   inputAt,
+  type LowerContext,
   type Operation,
   onlyGradient,
   outputAt,
@@ -16,7 +17,7 @@ import {
 } from "../graph.ts";
 import { constant } from "../leaves.ts";
 import { materialize, pickElements } from "../rules.ts";
-import { addDims, type Dim, multiplyDims, type Shape, sameShape, sizeOf } from "../shape.ts";
+import { addDims, type Dim, inGroups, multiplyDims, type Shape, sameShape, sizeOf } from "../shape.ts";
 import { slice } from "./slicing.ts";
 
 // Joining and cutting: the gradient of each is the other.
@@ -91,6 +92,23 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   );
 }
 
+const total = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
+
+/** Cuts a value into pieces; where the target cuts few at once, into groups of them first. */
+function cut(context: LowerContext, name: string, axis: number, sizes: readonly number[]): readonly string[] {
+  const { mostJoined = sizes.length } = context.target;
+  const groups =
+    sizes.length <= mostJoined ? undefined : inGroups(sizes, Math.ceil(sizes.length / mostJoined));
+  const own = groups?.map(total) ?? sizes;
+  const pieces = context.emit({
+    op: "Split",
+    inputs: [name, context.constant(int64Vector(own))],
+    attributes: { axis: { int: axis } },
+    outputs: own.length,
+  });
+  return groups?.flatMap((group, i) => cut(context, outputAt(pieces, i), axis, group)) ?? pieces;
+}
+
 interface SplitAttributes extends AxisAttributes {
   readonly sizes: readonly number[];
 }
@@ -126,12 +144,7 @@ const splitOperation: Operation<SplitAttributes> = {
     const x = inputAt(inputs, 0);
     const blocked =
       axis <= 1 && prefersBlocked(context, [x]) && outputs.every((output) => canBlock(context, output));
-    const pieces = context.emit({
-      op: "Split",
-      inputs: [blocked ? context.blockedValue(x) : context.value(x), context.constant(int64Vector(sizes))],
-      attributes: { axis: { int: axis } },
-      outputs: sizes.length,
-    });
+    const pieces = cut(context, blocked ? context.blockedValue(x) : context.value(x), axis, sizes);
     return blocked ? pieces.map((piece) => ({ blocked: piece })) : pieces;
   },
 };
