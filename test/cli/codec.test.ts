@@ -204,6 +204,21 @@ describe("interpolate", () => {
     await succeed(["interpolate", "classes", ...files, "--label", "0", "--out", "c.png"], cwd);
   });
 
+  test("leads from the first row of a table file to the second", async () => {
+    await succeed(["encode", "table", "--out", "test.npy"], cwd);
+    await succeed(["decode", "table", "test.npy", "--out", "test.csv"], cwd);
+    const [header = "", first = "", second = ""] = (await readFile(join(cwd, "test.csv"), "utf8")).split(
+      "\n",
+    );
+    await writeFile(join(cwd, "ends.csv"), `${[header, first, second].join("\n")}\n`);
+    await succeed(["interpolate", "table", "ends.csv", "--steps", "3", "--out", "way.csv"], cwd);
+    const way = (await readFile(join(cwd, "way.csv"), "utf8")).trim().split("\n");
+    expect(way).toHaveLength(4);
+    expect(way[1]?.split(",").slice(2).map(Number)).toEqual(
+      first.split(",").map((cell) => expect.closeTo(Number(cell), 3)),
+    );
+  });
+
   test("refuses what makes no pair", async () => {
     expect(await refused(["interpolate", "images", "--index", "3"], cwd)).toMatch(
       /1 samples do not make pairs/,
@@ -212,7 +227,9 @@ describe("interpolate", () => {
       /there is no sample 400/,
     );
     expect(await refused(["interpolate", "images"], cwd)).toMatch(/name two images/);
-    expect(await refused(["interpolate", "table", "a.png", "b.png"], cwd)).toMatch(/--index/);
+    expect(await refused(["interpolate", "table", "a.png", "b.png"], cwd)).toMatch(
+      /a\.png is no table.*--index/,
+    );
   });
 });
 

@@ -5,6 +5,7 @@ import type { ImagesSource, PointsSource, RowsSource } from "../../data/index.ts
 import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import { gatherSource } from "../../data/sources/gather.ts";
 import type { PlainImages } from "../../data/sources/memory.ts";
+import { isTablePath } from "../../data/table/duckdb.node.ts";
 import { OptionError } from "../../errors.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { asSeen, imageFormat, readSource, SOURCE_BATCH, type Source } from "./inputs.node.ts";
@@ -103,6 +104,13 @@ export async function chosenSamples(
       const all = typeof files === "string" ? [files] : files;
       if (isPicture(run.config.dataInfo)) return { x: await decoded(run, all, verb, count) };
       if (verb === "inpaint") checkImages(run);
+      const other = all.find((file) => !isTablePath(file));
+      if (other !== undefined) {
+        const { dataInfo, data } = run.config;
+        throw new OptionError(
+          `${verb}: the run was fitted on ${dataInfo.kind} data (${data}), and ${other} is no table; name a table of rows, or samples by --index`,
+        );
+      }
       return { x: await rowsRead(run, all, count) };
     }
     case "rows":
