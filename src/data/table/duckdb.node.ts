@@ -51,21 +51,52 @@ interface TableSource {
 /** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
 function duckDbError(error: unknown, label: string): DataError {
   const message = error instanceof Error ? error.message : String(error);
-  const uneven =
-    /CSV Error on Line: (\d+)\s+Original Line:\s?([^\n]*)\s+Expected Number of Columns: (\d+) Found: (\d+)/.exec(
-      message,
-    );
-  if (uneven !== null) {
-    const [, line, text = "", expected, found] = uneven;
-    const shown = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
-    return new DataError(
-      `${label}: line ${line} has ${found} cells where the table has ${expected} columns: ${shown}. Correct or remove it and others like it, put cells that hold a delimiter in double quotes, or name what stands between cells (--delimiter)`,
-      { cause: error },
-    );
-  }
   const lines = message.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("LINE"));
   const reason = lines.slice(0, /CSV Error/.test(message) ? 3 : 1).join(" ");
   return new DataError(`${label}: ${reason}`, { cause: error });
+}
+
+/** Uneven lines that a message shows, and that are counted. */
+const UNEVEN = { shown: 3, counted: 1000 } as const;
+
+/** The lines of a file of text that have more or fewer cells than the table has columns; undefined where there are none. */
+async function unevenLines(
+  connection: DuckDBConnection,
+  from: string,
+  label: string,
+): Promise<DataError | undefined> {
+  const kept = from.replace(/\)$/, `, store_rejects = true, rejects_limit = ${UNEVEN.counted})`);
+  // What is wrong with the whole file stays as DuckDB says it.
+  const read = await connection
+    .runAndReadAll(`select count(*) from (select * from ${kept})`)
+    .catch(() => undefined);
+  if (read === undefined) return undefined;
+  const rejected = await connection.runAndReadAll(
+    "select line, csv_line, error_message from reject_errors where error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS') order by line",
+  );
+  const lines = rejected.getRows().map(([line, text, message]) => {
+    const [, expected = "", found = ""] = /Columns: (\d+) Found: (\d+)/.exec(String(message)) ?? [];
+    const shown = String(text);
+    return {
+      line: String(line),
+      expected,
+      found,
+      text: shown.length > 40 ? `${shown.slice(0, 40)}…` : shown,
+    };
+  });
+  const [first] = lines;
+  if (first === undefined) return undefined;
+  const shown = lines
+    .slice(0, UNEVEN.shown)
+    .map(
+      ({ line, found, text }) =>
+        `line ${line} has ${found} cell${found === "1" ? "" : "s"} (${JSON.stringify(text)})`,
+    );
+  const rest = lines.length - shown.length;
+  const more = rest > 0 ? `, and ${rest}${lines.length < UNEVEN.counted ? "" : " or more"} more` : "";
+  return new DataError(
+    `${label}: ${shown.join(", ")}${more}, where the table has ${first.expected} columns. Correct or remove ${lines.length === 1 ? "it" : "them"}, put cells that hold a delimiter in double quotes, or name what stands between cells (--delimiter)`,
+  );
 }
 
 /** Where a table comes from: a file, a query, or a query over a file that it calls `data`. */
@@ -375,9 +406,13 @@ async function openFile(
   onClose(csv.remove);
   const { formats, notes } = binary
     ? { formats: new Map(), notes: [] }
-    : await formatsOf(connection, csv.from, csv.columns, csv.delimiter, place).catch((error: unknown) => {
-        throw sourceError(error, place, path);
-      });
+    : await formatsOf(connection, csv.from, csv.columns, csv.delimiter, place).catch(
+        async (error: unknown) => {
+          const isUneven = /CSV Error[\s\S]*Expected Number of Columns/.test(String(error));
+          const uneven = isUneven ? await unevenLines(connection, csv.from, path) : undefined;
+          throw uneven ?? sourceError(error, place, path);
+        },
+      );
   const columns = csv.columns.map((column): TableSourceColumn => {
     const numbers = formats.get(column.name);
     return { ...column, ...(numbers !== undefined && { numbers }) };

@@ -166,6 +166,12 @@ describe("bad input", () => {
     ["no bytes at all", "empty.csv", "", /empty\.csv: the file is empty/],
     ["two rows", "two.csv", "a\n1\n2\n", /2 rows are too few/],
     ["a line too short", "short.csv", "a,b\n1,2\n3\n4,5\n", /short\.csv: .*(Line: 3|line 3)/i],
+    [
+      "uneven lines",
+      "uneven.csv",
+      "a,b\n1,2\n3\n4,5,6\n7,8\n9\n10,11,12\n",
+      /uneven\.csv: line 3 has 1 cell \("3"\), line 4 has 3 cells \("4,5,6"\), line 6 has 1 cell \("9"\), and 1 more, where the table has 2 columns\..*--delimiter/,
+    ],
     ["equal names", "twice.csv", "a,A\n1,2\n", /two columns are called "A"/],
     ["broken JSON", "broken.json", '[{"a": 1}, {"a"', /broken\.json: /],
     ["what is no Parquet", "fake.parquet", "no parquet at all", /fake\.parquet: /],
