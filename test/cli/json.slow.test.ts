@@ -212,7 +212,7 @@ describe("standard output is one JSON document", () => {
     expect(documents.length).toBeGreaterThan(1);
     const served = {
       url,
-      models: [{ name: "points", model: "nice", abilities: ["score", "impute", "sample"] }],
+      models: [{ name: "points", model: "nice", abilities: ["score", "impute", "sample", "interpolate"] }],
     };
     expect(documents).toContainEqual(served);
   });

@@ -101,7 +101,7 @@ describe("a signal", () => {
     const server = await start(["--log", "silent"]);
     server.kill(signal);
     expect(await server.ended).toBe(0);
-    expect(server.stderr).toMatch(/^nice-two-moons \(nice\): score, impute, sample$/m);
+    expect(server.stderr).toMatch(/^nice-two-moons \(nice\): score, impute, sample, interpolate$/m);
     expect(server.stderr).toMatch(/stopping: requests that are here are answered/);
     await expect(ask(server, "/v2/health/live")).rejects.toThrow();
   });
