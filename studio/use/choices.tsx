@@ -47,6 +47,48 @@ export function CountChoice({
   );
 }
 
+/** How much noise is added to a sample that is varied. */
+export function StrengthChoice({ strength }: { readonly strength: Signal<number> }) {
+  return (
+    <Range
+      label={t("use.strength")}
+      min={0.05}
+      max={1}
+      step={0.05}
+      value={strength.value}
+      shown={number(strength.value, 2)}
+      onChange={(value) => {
+        strength.value = value;
+      }}
+    />
+  );
+}
+
+/** Where on the way from one sample to another. @param share what the step is of the way, in percent, as it is shown */
+export function WayChoice({
+  step,
+  last,
+  share,
+}: {
+  readonly step: Signal<number>;
+  readonly last: number;
+  readonly share: string;
+}) {
+  return (
+    <Range
+      label={t("use.way")}
+      min={0}
+      max={last}
+      step={1}
+      value={step.value}
+      shown={t("use.way.value", { percent: share })}
+      onChange={(value) => {
+        step.value = value;
+      }}
+    />
+  );
+}
+
 /** A class, by its number as a text; empty for any. Nothing where the model knows none. */
 export function ClassChoice({
   model,

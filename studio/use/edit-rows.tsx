@@ -1,7 +1,14 @@
 import { useSignal } from "@preact/signals";
-import { number, t } from "../i18n/index.ts";
-import { Range } from "../ui/fields.tsx";
-import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
+import { t } from "../i18n/index.ts";
+import {
+  ClassChoice,
+  CountChoice,
+  flagsOf,
+  given,
+  SeedChoice,
+  StepsChoice,
+  StrengthChoice,
+} from "./choices.tsx";
 import { Command } from "./command.tsx";
 import { literal } from "./literal.ts";
 import { Plane, planeOf, type Row, RowSource, RowsTable } from "./rows.tsx";
@@ -48,17 +55,7 @@ export function EditRow({ name, model }: PageProps) {
         }}
       />
       <div class="controls">
-        <Range
-          label={t("use.strength")}
-          min={0.05}
-          max={1}
-          step={0.05}
-          value={strength.value}
-          shown={number(strength.value, 2)}
-          onChange={(value) => {
-            strength.value = value;
-          }}
-        />
+        <StrengthChoice strength={strength} />
         <CountChoice count={draws} label={t("use.draws")} most={MOST_DRAWS} />
         <SeedChoice seed={seed} />
         {model.sampleOptions.includes("steps") && <StepsChoice steps={steps} />}

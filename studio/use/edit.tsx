@@ -1,7 +1,14 @@
 import { useSignal } from "@preact/signals";
 import { number, t } from "../i18n/index.ts";
-import { Range } from "../ui/fields.tsx";
-import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
+import {
+  ClassChoice,
+  CountChoice,
+  flagsOf,
+  given,
+  SeedChoice,
+  StepsChoice,
+  StrengthChoice,
+} from "./choices.tsx";
 import { Command } from "./command.tsx";
 import { EditRow } from "./edit-rows.tsx";
 import { literal } from "./literal.ts";
@@ -62,17 +69,7 @@ function EditPicture({ name, model, form }: PageProps & { readonly form: Picture
         }}
       />
       <div class="controls">
-        <Range
-          label={t("use.strength")}
-          min={0.05}
-          max={1}
-          step={0.05}
-          value={strength.value}
-          shown={number(strength.value, 2)}
-          onChange={(value) => {
-            strength.value = value;
-          }}
-        />
+        <StrengthChoice strength={strength} />
         <CountChoice count={draws} label={t("use.draws")} most={MOST_DRAWS} />
         <SeedChoice seed={seed} />
         {model.sampleOptions.includes("steps") && <StepsChoice steps={steps} />}

@@ -1,7 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { number, t } from "../i18n/index.ts";
-import { Range } from "../ui/fields.tsx";
-import { ClassChoice, flagsOf, given } from "./choices.tsx";
+import { ClassChoice, flagsOf, given, WayChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
 import { literal } from "./literal.ts";
 import { Plane, planeOf, type Row, RowSource, RowsTable } from "./rows.tsx";
@@ -61,17 +60,7 @@ export function InterpolateRows({ name, model }: PageProps) {
       </div>
       {current !== undefined && (
         <>
-          <Range
-            label={t("use.way")}
-            min={0}
-            max={PATH_STEPS - 1}
-            step={1}
-            value={step.value}
-            shown={t("use.way.value", { percent: share })}
-            onChange={(value) => {
-              step.value = value;
-            }}
-          />
+          <WayChoice step={step} last={PATH_STEPS - 1} share={share} />
           {plane !== undefined && (
             <Plane
               label={t("use.way.point", { percent: share })}

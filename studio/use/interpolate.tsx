@@ -1,7 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { number, t } from "../i18n/index.ts";
-import { Range } from "../ui/fields.tsx";
-import { ClassChoice, flagsOf, given } from "./choices.tsx";
+import { ClassChoice, flagsOf, given, WayChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
 import { InterpolateRows } from "./interpolate-rows.tsx";
 import { literal } from "./literal.ts";
@@ -82,17 +81,7 @@ function InterpolatePictures({ name, model, form }: PageProps & { readonly form:
       </div>
       {current !== undefined && (
         <>
-          <Range
-            label={t("use.way")}
-            min={0}
-            max={PATH_STEPS - 1}
-            step={1}
-            value={step.value}
-            shown={t("use.way.value", { percent: share })}
-            onChange={(value) => {
-              step.value = value;
-            }}
-          />
+          <WayChoice step={step} last={PATH_STEPS - 1} share={share} />
           <div class="beside">
             <Shown picture={current} form={form} label={t("use.way.picture", { percent: share })} />
           </div>

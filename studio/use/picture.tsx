@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { UsableModel } from "eidos/serve";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { number, t } from "../i18n/index.ts";
 import { Drop } from "./drop.tsx";
 import { readPicture } from "./picture-files.ts";
@@ -19,7 +19,8 @@ export function Shown({
 }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { width, height } = form;
-  useEffect(() => {
+  // With its label, not after it: who reads the label sees this picture.
+  useLayoutEffect(() => {
     const context = canvas.current?.getContext("2d");
     context?.putImageData(new ImageData(rgbaOf(picture, form), width, height), 0, 0);
   }, [picture, form]);
