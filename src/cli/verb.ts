@@ -14,53 +14,15 @@ import { Interrupted } from "../program/deadline.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
 import type { TableWriting } from "../tasks/run/outputs.node.ts";
 import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
-import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
-import { printJson, printLine, printNote } from "./format.ts";
+import { showing, trustFlags, trustOf } from "./flags.ts";
+import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
 import { interruptible, WorkDisplay } from "./progress.ts";
 import { type cascadeFlags, cascadeOptions, type tridentFlag } from "./verb-options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
-
-/** Flags that trust what a run folder names, for runs that a stranger may have made. */
-export const trustFlags = {
-  trustModule: z
-    .boolean()
-    .default(false)
-    .describe("import the module that the run names as its model: it may do whatever you may do"),
-  trustQuery: z
-    .boolean()
-    .default(false)
-    .describe("let a query of the run read any file that you may read (default: the run's data alone)"),
-};
-
-/** Trust as flags give it. */
-export function trustOf({
-  trustModule,
-  trustQuery,
-}: {
-  readonly trustModule: boolean;
-  readonly trustQuery: boolean;
-}): Trust {
-  return { module: trustModule, query: trustQuery };
-}
-
-/** Options of every command: what it shows while it works, and how it prints what it came to. */
-export const showing = {
-  quiet: z.boolean().default(false).describe("show no progress"),
-  json: z
-    .boolean()
-    .default(false)
-    .describe("print what the command came to as JSON, and nothing else, on standard output"),
-};
-
-/** Prints what a command came to: a line for a person, or the same as JSON. */
-export function printOutcome(json: boolean, line: string, outcome: Readonly<Record<string, unknown>>): void {
-  if (json) printJson(outcome);
-  else printLine(line);
-}
 
 /** Options of every command that runs a fitted model. */
 export const runOptions = {

@@ -1,8 +1,10 @@
 import { type ChildProcess, fork } from "node:child_process";
+import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { ServiceError } from "../errors.ts";
 import { fromErrorMessage } from "../train/threads.node.ts";
 import type { Answered, Job, ServedModel } from "./abilities.ts";
+import { FILES_PIPE, takeFiles, writeFiles } from "./files-pipe.node.ts";
 import type { Crew } from "./queue.ts";
 import type { FromWorker, RunToOpen, ToWorker } from "./worker.node.ts";
 
@@ -53,10 +55,18 @@ class Worker {
     this.process = fork(entry, [], {
       execArgv,
       serialization: "advanced",
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      // "overlapped" is a pipe, on Windows one that can be waited for.
+      stdio: ["ignore", "ignore", "inherit", "ipc", "overlapped"],
       // Sharp has threads of its own.
       env: { ...process.env, VIPS_CONCURRENCY: String(threads) },
     });
+    // Where it has ended, its exit is what counts.
+    this.files?.on("error", () => undefined);
+  }
+
+  /** Takes the files of its jobs; absent where it could not be started. */
+  private get files(): Writable | undefined {
+    return (this.process.stdio?.[FILES_PIPE] ?? undefined) as Writable | undefined;
   }
 
   send(message: ToWorker): void {
@@ -69,7 +79,9 @@ class Worker {
     this.batch = jobs;
     this.jobs = new Map(jobs.map((job) => [job.id, job]));
     this.begun = performance.now();
-    this.send({ kind: "jobs", jobs });
+    const { files, ...message } = takeFiles(jobs);
+    this.send({ kind: "jobs", ...message });
+    if (this.files !== undefined) writeFiles(this.files, files);
   }
 
   /** Takes a job off; where it was the last one that somebody waits for, the worker has so long to come to an end. */

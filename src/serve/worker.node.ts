@@ -2,7 +2,8 @@ import { EidosError } from "../errors.ts";
 import { openRun } from "../tasks/open-run.node.ts";
 import type { LoadRunOptions } from "../tasks/run/load.node.ts";
 import { type ErrorMessage, toErrorMessage } from "../train/threads.node.ts";
-import type { Job, ServedModel } from "./abilities.ts";
+import type { ServedModel } from "./abilities.ts";
+import { FilesPipe, type JobsWithoutFiles } from "./files-pipe.node.ts";
 import { type Outcome, ServedRun } from "./work.node.ts";
 
 // A process that computes. ONNX Runtime blocks the thread that it is called from, and a fault of native code takes its process down: the main
@@ -20,7 +21,8 @@ export interface RunToOpen {
 export type ToWorker =
   /** Opens a run, or opens it again, in place of the one of its name, when that has succeeded. */
   | { readonly kind: "open"; readonly run: RunToOpen }
-  | { readonly kind: "jobs"; readonly jobs: readonly Job[] }
+  /** Computes requests, whose files follow through the pipe of files. */
+  | ({ readonly kind: "jobs" } & JobsWithoutFiles)
   /** Nobody waits for this job any more. */
   | { readonly kind: "cancel"; readonly id: number };
 
@@ -39,6 +41,7 @@ export type FromWorker =
 
 const runs = new Map<string, ServedRun>();
 const cancelled = new Set<number>();
+const files = new FilesPipe();
 
 function send(message: FromWorker): void {
   // Where the main process has closed the channel meanwhile, nobody waits for this any more.
@@ -59,7 +62,8 @@ async function open({ name, folder, options, pixelLimit }: RunToOpen): Promise<v
   }
 }
 
-async function work(jobs: readonly Job[]): Promise<void> {
+async function work(message: JobsWithoutFiles): Promise<void> {
+  const jobs = await files.putFiles(message);
   const [first] = jobs;
   const run = first && runs.get(first.model);
   await run?.answer(
@@ -77,7 +81,7 @@ process.on("message", (message: ToWorker) => {
       void open(message.run);
       return;
     case "jobs":
-      void work(message.jobs);
+      void work(message);
       return;
     case "cancel":
       cancelled.add(message.id);

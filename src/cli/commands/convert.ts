@@ -7,10 +7,11 @@ import { faultLines } from "../../data/boxes/set.ts";
 import { openDetection } from "../../data/open.node.ts";
 import { counted } from "../../memory.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
+import { showing } from "../flags.ts";
 import { printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { csvFlags, noteMarked, showing } from "../verb.ts";
+import { csvFlags, noteMarked } from "../verb.ts";
 
 const convertFlags = z.strictObject({
   to: z.enum(DETECTION_FORMATS).describe("format to write"),

@@ -5,7 +5,8 @@ import { isPicture } from "../../data/sources/data-set.ts";
 import { counted } from "../../memory.ts";
 import { checkCodePath } from "../../tasks/use/codes.node.ts";
 import { checkSamplePath } from "../../tasks/use/sample.node.ts";
-import { addVerb, csvFlags, csvWriting, printOutcome, runOptions } from "../verb.ts";
+import { printOutcome } from "../flags.ts";
+import { addVerb, csvFlags, csvWriting, runOptions } from "../verb.ts";
 import { addGiven, codeOptions, codeSolver, givenValues } from "../verb-options.ts";
 
 const flags = z.strictObject({

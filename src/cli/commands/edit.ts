@@ -6,16 +6,8 @@ import { counted } from "../../memory.ts";
 import { chosenSamples } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkEditPath, writeEdits } from "../../tasks/use/edit.node.ts";
-import {
-  addVerb,
-  chosenBy,
-  csvFlags,
-  csvWriting,
-  inSamples,
-  printOutcome,
-  runOptions,
-  sampleChoice,
-} from "../verb.ts";
+import { printOutcome } from "../flags.ts";
+import { addVerb, chosenBy, csvFlags, csvWriting, inSamples, runOptions, sampleChoice } from "../verb.ts";
 
 const flags = z.strictObject({
   strength: editStrength(),

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber, unitCount } from "../../bounds.ts";
 import { checkCodePath, writeCodes } from "../../tasks/use/codes.node.ts";
-import { addVerb, csvFlags, csvWriting, printOutcome, printUnreadable, runOptions } from "../verb.ts";
+import { printOutcome } from "../flags.ts";
+import { addVerb, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const flags = z.strictObject({

@@ -12,9 +12,10 @@ import { runDefinition, sampleSchema } from "../../tasks/run/definition.node.ts"
 import { cascadeLookOf } from "../../tasks/run/detection-options.ts";
 import type { Trust } from "../../tasks/run/trust.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
+import { showing } from "../flags.ts";
 import { print, printJson, printLine, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
-import { runOptions, showing } from "../verb.ts";
+import { runOptions } from "../verb.ts";
 import { cascadeFlags, cascadeOptions, detectFlags, detectOptions, tridentFlag } from "../verb-options.ts";
 
 const exportFlags = z.strictObject({

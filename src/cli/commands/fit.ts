@@ -14,11 +14,11 @@ import type { FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { rankJob } from "../../train/ranks/job.node.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
+import { trustFlags } from "../flags.ts";
 import { printJson } from "../format.ts";
 import { exampleFit, shortFitHelp, shortHelpOfAll } from "../model-help.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
-import { trustFlags } from "../verb.ts";
 
 const USAGE =
   "as in: eidos fit rectified-flow digits --seconds 120 (eidos models and eidos data list what there is)";

@@ -3,9 +3,9 @@ import { z } from "zod";
 import { counted } from "../../memory.ts";
 import { parseOptions } from "../../options.ts";
 import { importDetector, importOptions } from "../../tasks/import/import.node.ts";
+import { showing } from "../flags.ts";
 import { printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { showing } from "../verb.ts";
 
 const importFlags = z.strictObject({
   ...importOptions.shape,

@@ -6,8 +6,9 @@ import { counted } from "../../memory.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import type { ImputeCounts } from "../../tasks/use/impute.node.ts";
+import { printOutcome } from "../flags.ts";
 import { completeShard, partsIn, shardFlags, shardOf, workOf } from "../shards.ts";
-import { addVerb, csvFlags, csvWriting, noteClipped, printOutcome, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, noteClipped, runOptions } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({

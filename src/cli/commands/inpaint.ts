@@ -11,7 +11,8 @@ import {
   type Region,
   writeInpainting,
 } from "../../tasks/use/inpaint.node.ts";
-import { addVerb, chosenBy, inSamples, printOutcome, runOptions, sampleChoice } from "../verb.ts";
+import { printOutcome } from "../flags.ts";
+import { addVerb, chosenBy, inSamples, runOptions, sampleChoice } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({

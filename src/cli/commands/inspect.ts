@@ -18,9 +18,9 @@ import { usualOptions } from "../../tasks/measure/detection-data.ts";
 import { type SizeReport, sizeReport } from "../../tasks/measure/scale-training.ts";
 import { detectionFitOptions } from "../../tasks/run/detection-options.ts";
 import { printAnchors, printFaults, printSizes, printStatistics } from "../detection-summary.ts";
+import { showing } from "../flags.ts";
 import { print, printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { showing } from "../verb.ts";
 
 const inspectFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write the contact sheet (default: NAME-boxes.png)"),

@@ -6,7 +6,8 @@ import { OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkInterpolationPath, writeInterpolation } from "../../tasks/use/interpolate.node.ts";
-import { addVerb, csvFlags, csvWriting, printOutcome, runOptions, sampleChoice } from "../verb.ts";
+import { printOutcome } from "../flags.ts";
+import { addVerb, csvFlags, csvWriting, runOptions, sampleChoice } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const flags = z.strictObject({

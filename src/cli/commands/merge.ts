@@ -4,9 +4,9 @@ import { checkCanMake } from "../../data/files/files.node.ts";
 import { counted } from "../../memory.ts";
 import { parseOptions } from "../../options.ts";
 import { mergeShards } from "../../tasks/use/merge.node.ts";
+import { printOutcome, showing } from "../flags.ts";
 import { printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { printOutcome, showing } from "../verb.ts";
 
 const flags = z.strictObject({
   out: z

@@ -8,10 +8,11 @@ import { loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts"
 import { loadRun } from "../../tasks/run/load.node.ts";
 import type { Trust } from "../../tasks/run/trust.node.ts";
 import { fitOptions } from "../../train/options.ts";
+import { trustFlags, trustOf } from "../flags.ts";
 import { print, printJson, showNumber } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
-import { runOptions, trustFlags, trustOf } from "../verb.ts";
+import { runOptions } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const pairFlags = z.strictObject({

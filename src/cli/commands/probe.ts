@@ -8,8 +8,9 @@ import { probeOptions } from "../../representation/probe/options.ts";
 import { type ProbeRow, REFERENCES, type RunProbe } from "../../tasks/measure/probe.node.ts";
 import { openRun, type Run } from "../../tasks/open-run.node.ts";
 import { POOLS } from "../../tasks/use/embed.node.ts";
+import { trustOf } from "../flags.ts";
 import { print, printJson, printLine, showTable } from "../format.ts";
-import { addVerb, runOptions, trustOf } from "../verb.ts";
+import { addVerb, runOptions } from "../verb.ts";
 
 const flags = z.strictObject({
   layer: z.string().min(1).default("code").describe("which features: code, local or another layer"),

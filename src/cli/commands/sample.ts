@@ -12,10 +12,11 @@ import { drawsGaps } from "../../tasks/use/gaps.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
 import { type Acceptance, acceptanceLine } from "../../tasks/use/sample-where.node.ts";
 import type { NdArray } from "../../tensor/array.ts";
+import { printOutcome } from "../flags.ts";
 import { printLine, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { completeShard, partsIn, shardFlags, shardOf, workOf } from "../shards.ts";
-import { addVerb, csvFlags, csvWriting, inSamples, printOutcome, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, inSamples, runOptions } from "../verb.ts";
 import { addGiven, givenValues } from "../verb-options.ts";
 
 const flags = z.strictObject({

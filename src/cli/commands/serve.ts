@@ -1,10 +1,11 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { parseOptions } from "../../options.ts";
-import { serve, serveOptions } from "../../serve/index.node.ts";
+import { serveOptions } from "../../serve/options.ts";
+import { serve } from "../../serve/server.node.ts";
+import { showing, trustFlags, trustOf } from "../flags.ts";
 import { printJsonLine, printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { showing, trustFlags, trustOf } from "../verb.ts";
 
 const trust = z.strictObject({ ...trustFlags, ...showing });
 

@@ -4,9 +4,9 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { parseOptions } from "../../options.ts";
 import { startStudio, studioOptions } from "../../serve/index.node.ts";
+import { printOutcome, showing } from "../flags.ts";
 import { printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { printOutcome, showing } from "../verb.ts";
 
 const flags = z.strictObject({
   ...studioOptions.shape,

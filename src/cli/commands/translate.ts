@@ -5,16 +5,8 @@ import { isPicture } from "../../data/sources/data-set.ts";
 import { counted } from "../../memory.ts";
 import { writePaths } from "../../tasks/use/edit.node.ts";
 import { checkInterpolationPath } from "../../tasks/use/interpolate.node.ts";
-import {
-  addVerb,
-  chosenBy,
-  csvFlags,
-  csvWriting,
-  inSamples,
-  printOutcome,
-  runOptions,
-  sampleChoice,
-} from "../verb.ts";
+import { printOutcome } from "../flags.ts";
+import { addVerb, chosenBy, csvFlags, csvWriting, inSamples, runOptions, sampleChoice } from "../verb.ts";
 
 const flags = z.strictObject({
   back: z.boolean().default(false).describe("from the run's data back to its source"),
