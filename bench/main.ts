@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { version } from "../src/version.ts";
+import { avx2Environment } from "./avx2.ts";
 import { buildTimes } from "./build-times.ts";
 import { Contender, type ContenderCommand } from "./contender.ts";
 import { writeYoloWeights } from "./detection-works.ts";
@@ -27,6 +28,8 @@ const { values: options } = parseArgs({
     quick: { type: "boolean", default: false },
     minutes: { type: "string" },
     compile: { type: "boolean", default: false },
+    /** AVX2 alone, where the machine has AVX-512. */
+    avx2: { type: "boolean", default: false },
     threads: { type: "string" },
     out: { type: "string" },
   },
@@ -86,6 +89,7 @@ const commands: readonly ContenderCommand[] = [
 process.env.EIDOS_BENCH_UNET = JSON.stringify(unetShape());
 process.env.EIDOS_BENCH_GLOW = JSON.stringify(GLOW_SHAPE);
 const folder = await mkdtemp(join(tmpdir(), "eidos-bench-"));
+if (options.avx2) Object.assign(process.env, await avx2Environment(folder));
 process.env.EIDOS_BENCH_DDPM = join(folder, "ddpm.safetensors");
 process.env.EIDOS_BENCH_YOLO = join(folder, "yolo.safetensors");
 process.env.EIDOS_BENCH_FASTER_RCNN = join(folder, "faster-rcnn.safetensors");
@@ -133,7 +137,7 @@ function report(): string {
     "# Bench",
     `${new Date().toISOString().slice(0, 10)}, eidos ${version}, Node ${process.version}, ${process.platform} ${process.arch}, ` +
       `${availableParallelism()} × ${cpus()[0]?.model ?? "unknown processor"}, load before ${load}. ` +
-      `${threads} threads each; “${REPLICAS}”: ${threads} replicas of one thread. ${versions.slice(1).join(", ")}. float32. ` +
+      `${options.avx2 ? "AVX2 without AVX-512, by --avx2. " : ""}${threads} threads each; “${REPLICAS}”: ${threads} replicas of one thread. ${versions.slice(1).join(", ")}. float32. ` +
       "Medians over rounds, taken in turns, of so many repetitions; a speed is the median over rounds of the other's time divided by ours, so above 1× eidos is faster. " +
       "Processor time is what all threads computed.",
     ...(left > 0 ? [`The bench has not come to its end: ${left} works are missing.`] : []),
