@@ -5,15 +5,8 @@ import { fitHere } from "../../train/fit.node.ts";
 import type { FitProgress, FitSummary } from "../../train/fit-request.node.ts";
 import { followFit } from "../../train/follow.node.ts";
 import { Ranks } from "../../train/ranks/ranks.node.ts";
-import {
-  type FitTask,
-  type PreparedFit,
-  type PrepareReports,
-  passed,
-  passedFit,
-  preparedByRank0,
-  prepareFit,
-} from "./prepare.node.ts";
+import { type FitTask, type PreparedFit, type PrepareReports, prepareFit } from "./prepare.node.ts";
+import { type PassedFit, passedBy, preparedByRank0 } from "./ranks.node.ts";
 
 /** A fit as it begins. */
 export interface FitBeginning {
@@ -49,7 +42,7 @@ export async function runFit(task: FitTask, reports: FitReports): Promise<FitSum
 async function runPrepared(
   { fit, config, notes }: Omit<PreparedFit, "data">,
   { onBegin, onDownload: _, ...reports }: FitReports,
-  ranks?: Ranks,
+  job?: { readonly ranks: Ranks; readonly owners: PassedFit["owners"] },
 ): Promise<FitSummary> {
   try {
     onBegin({
@@ -58,7 +51,7 @@ async function runPrepared(
       data: [
         ...fit.data.describe(),
         ...notes,
-        ...(ranks === undefined ? [] : [`${ranks.size} ranks share each batch of ${config.fit.batchSize}`]),
+        ...(job === undefined ? [] : jobLines(job, config.fit.batchSize)),
       ],
       resumed: fit.resume,
     });
@@ -66,29 +59,47 @@ async function runPrepared(
     await fit.folder.unlock();
     throw error;
   }
-  return fitHere({ ...fit, ...reports, ...(ranks !== undefined && { ranks }) });
+  return fitHere({
+    ...fit,
+    ...reports,
+    ...(job?.owners && { owners: job.owners }),
+    ...(job && { ranks: job.ranks }),
+  });
+}
+
+function jobLines(
+  { ranks, owners }: { readonly ranks: Ranks; readonly owners: PassedFit["owners"] },
+  batchSize: number,
+): readonly string[] {
+  const what =
+    owners === undefined ? "each reads all of the data" : "all but rank 0 read their share of the data alone";
+  return [`${ranks.size} ranks share each batch of ${batchSize}; ${what}`];
 }
 
 /** Rank 0 prepares the fit, has the others prepare for it, and runs it. Whatever ends it here ends it there. */
 async function lead(ranks: Ranks, task: FitTask, reports: FitReports): Promise<FitSummary> {
   const failed = (error: unknown): string => `${ranks.name} has ended the fit: ${messageOf(error)}`;
-  let prepared: PreparedFit;
+  let prepared: PreparedFit | undefined;
+  let passed: PassedFit;
   try {
     prepared = await prepareFit(task, reports);
+    passed = passedBy(prepared, ranks.size);
   } catch (error) {
+    await prepared?.fit.folder.unlock();
     ranks.passText(JSON.stringify({ failed: failed(error) }));
     ranks.end();
     throw error;
   }
   try {
-    ranks.passText(JSON.stringify(passed(prepared)));
+    ranks.passText(passed.text);
+    ranks.passBytes(passed.rows);
     try {
       ranks.agree(undefined, false);
     } catch (error) {
       await prepared.fit.folder.unlock();
       throw error;
     }
-    const summary = await runPrepared(prepared, reports, ranks);
+    const summary = await runPrepared(prepared, reports, { ranks, owners: passed.owners });
     ranks.order({ kind: "end", failed: false, text: JSON.stringify(summary) });
     return summary;
   } catch (error) {
@@ -108,10 +119,11 @@ async function follow(ranks: Ranks, task: FitTask, { shouldStop }: FitReports): 
       ranks.settled = true;
       throw new TrainingError(failure.data.failed);
     }
+    const rows = ranks.passBytes(new Uint8Array(0));
     let fit: Awaited<ReturnType<typeof preparedByRank0>> | undefined;
     let fault: unknown;
     try {
-      fit = await preparedByRank0(task, passedFit.parse(told));
+      fit = await preparedByRank0(task, { told, rows }, ranks);
     } catch (error) {
       fault = error;
     }

@@ -49,6 +49,7 @@ interface Calls {
   readonly size: Call;
   readonly allreduce: Call;
   readonly iallreduce: Call;
+  readonly alltoallv: Call;
   readonly bcast: Call;
   readonly ibcast: Call;
   readonly test: Call;
@@ -165,11 +166,13 @@ export class Mpi {
     };
     const reduced = ["intptr_t", "void *", "int", handle, handle, handle];
     const passed = ["void *", "int", handle, "int", handle];
+    const divided = ["void *", "void *", "void *", handle];
     const calls: Calls = {
       rank: call("MPI_Comm_rank", handle, "void *"),
       size: call("MPI_Comm_size", handle, "void *"),
       allreduce: call("MPI_Allreduce", ...reduced),
       iallreduce: call("MPI_Iallreduce", ...reduced, "void *"),
+      alltoallv: call("MPI_Alltoallv", ...divided, ...divided, handle),
       bcast: call("MPI_Bcast", ...passed),
       ibcast: call("MPI_Ibcast", ...passed, "void *"),
       test: call("MPI_Test", "void *", "void *", "intptr_t"),
@@ -200,11 +203,14 @@ export class Mpi {
     }
   }
 
-  /** Passes a few bytes on from a rank to all others, in place. While they are waited for, the core is left to others. */
+  /** Passes bytes on from a rank to all others, in place. While they are waited for, the core is left to others. */
   pass(bytes: Uint8Array, from: number): void {
     const { names } = this;
-    this.calls.ibcast(bytes, bytes.length, names.byte, from, names.world, this.request);
-    this.wait();
+    for (let at = 0; at < bytes.length; at += MOST) {
+      const part = bytes.subarray(at, at + MOST);
+      this.calls.ibcast(part, part.length, names.byte, from, names.world, this.request);
+      this.wait();
+    }
   }
 
   /** Passes many numbers on from a rank to all others, in place. All ranks should be about to call it. */
@@ -213,6 +219,28 @@ export class Mpi {
     for (const part of partsOf(numbers, MOST)) {
       this.calls.bcast(part, part.length, this.type(numbers), from, names.world);
     }
+  }
+
+  /**
+   * Gives each rank its own part of the numbers here, and takes the parts that the others have for this one, in the order of ranks. All ranks
+   * should be about to call it: it waits without a pause.
+   * @param given how many numbers are for each rank, and lie one after the other
+   * @param taken how many come from each
+   * @throws RuntimeError where they are more than MPI counts
+   */
+  exchange(numbers: Float32Array, given: Int32Array, target: Float32Array, taken: Int32Array): void {
+    const { names } = this;
+    if (Math.max(numbers.length, target.length) >= 2 ** 31) {
+      throw new RuntimeError(
+        `a rank exchanges ${Math.max(numbers.length, target.length)} numbers of a batch, and MPI counts 2^31 at most; choose a smaller batchSize`,
+      );
+    }
+    const { float } = names;
+    this.calls.alltoallv(
+      ...[numbers, given, beginsOf(given), float],
+      ...[target, taken, beginsOf(taken), float],
+      names.world,
+    );
   }
 
   /** Ends all ranks of the job at once. */
@@ -241,6 +269,13 @@ function written(call: (target: Int32Array) => void): number {
   const target = new Int32Array(1);
   call(target);
   return target[0] ?? 0;
+}
+
+/** Where each part begins. */
+function beginsOf(counts: Int32Array): Int32Array {
+  const begins = new Int32Array(counts.length);
+  for (let i = 1; i < counts.length; i++) begins[i] = (begins[i - 1] ?? 0) + (counts[i - 1] ?? 0);
+  return begins;
 }
 
 /** Whether a flag of the library is set. */
