@@ -47,19 +47,22 @@ function rowCodec(shape: readonly number[], isLabeled: boolean): RowCodec {
   };
 }
 
+/** What a rank says to others for a batch. */
+type Company = Pick<Ranks, "rank" | "agree" | "exchange">;
+
 /** The batches of a fit on a rank, of which it makes the rows whose samples it holds. */
 export class RankBatches implements TrainingBatches {
   private readonly source: TrainingBatches;
   private readonly rows: SingleRows;
   private readonly owners: SampleOwners;
-  private readonly ranks: Ranks;
+  private readonly ranks: Company;
   /** What of each batch every rank computes. */
   private readonly parts: readonly Rows[];
   private readonly codec: RowCodec;
   private held: { readonly step: number; readonly feeds: BatchFeeds } | undefined;
 
   /** @throws OptionError where rows of the batches depend on each other */
-  constructor(source: TrainingBatches, owners: SampleOwners, ranks: Ranks, parts: readonly Rows[]) {
+  constructor(source: TrainingBatches, owners: SampleOwners, ranks: Company, parts: readonly Rows[]) {
     const { single } = source;
     if (single === undefined) throw new OptionError("these batches are not made row by row");
     this.source = source;
