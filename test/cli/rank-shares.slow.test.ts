@@ -14,7 +14,7 @@ import {
   ranksSucceed,
   startRanks,
 } from "./mpi.ts";
-import { succeed } from "./support.ts";
+import { built, succeed } from "./support.ts";
 
 // Ranks that read their shares of tables and image folders.
 
@@ -217,6 +217,7 @@ describe.each(launchers)("shares of ranks of $name", (launcher) => {
     const args = [...FIT, "--out", at(out("differs"))];
     const outcome = await startRanks(launcher, 2, args, cwd, environment).outcome;
     expect(outcome.code).not.toBe(0);
+    expect(await exists(at(out("differs")))).toBe(false);
     const lines = outcome.stderr.split("\n").filter((line) => line.startsWith("eidos: "));
     expect(lines).toHaveLength(2);
     for (const line of lines) {
@@ -224,6 +225,31 @@ describe.each(launchers)("shares of ranks of $name", (launcher) => {
         /table\.parquet is not the same for rank 1 of 2 as for rank 0: .* share of 4000 differs/,
       );
     }
+  });
+
+  test("a rank that cannot make its rows of a batch ends the fit everywhere, and its checkpoint stays", async () => {
+    await writeFile(
+      at("break.mjs"),
+      `
+        import { SampleOwners } from ${JSON.stringify(built("train/ranks/owners.js"))};
+        const rank = process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK;
+        const { exchange } = SampleOwners.prototype;
+        let steps = 0;
+        SampleOwners.prototype.exchange = function (...args) {
+          if (rank === "1" && ++steps === 8) throw new Error("the memory is gone");
+          return exchange.apply(this, args);
+        };
+      `,
+    );
+    const folder = out("broken");
+    const environment = { NODE_OPTIONS: `--import ${at("break.mjs")}` };
+    const outcome = await startRanks(launcher, 3, [...FIT, "--out", folder], cwd, environment).outcome;
+    expect(outcome.code).not.toBe(0);
+    const lines = outcome.stderr.split("\n").filter((line) => line.startsWith("eidos: "));
+    expect(lines).toHaveLength(3);
+    for (const line of lines) expect(line).toContain("the memory is gone");
+    expect(lines.filter((line) => /rank 1 of 3 on /.test(line))).toHaveLength(2);
+    expect((await new RunFolder(at(folder)).readCheckpoint())?.progress.step).toBe(5);
   });
 });
 

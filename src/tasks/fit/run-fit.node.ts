@@ -48,11 +48,7 @@ async function runPrepared(
     onBegin({
       folder: fit.folder.path,
       model: config.model,
-      data: [
-        ...fit.data.describe(),
-        ...notes,
-        ...(job === undefined ? [] : jobLines(job, config.fit.batchSize)),
-      ],
+      data: [...fit.data.describe(), ...notes, ...(job === undefined ? [] : jobLines(job, fit))],
       resumed: fit.resume,
     });
   } catch (error) {
@@ -67,13 +63,19 @@ async function runPrepared(
   });
 }
 
+/** What ranks share. Annotated photos are opened by each as it needs them, of which nothing is said. */
 function jobLines(
   { ranks, owners }: { readonly ranks: Ranks; readonly owners: PassedFit["owners"] },
-  batchSize: number,
+  { data, options: { batchSize } }: PreparedFit["fit"],
 ): readonly string[] {
-  const what =
-    owners === undefined ? "each reads all of the data" : "all but rank 0 read their share of the data alone";
-  return [`${ranks.size} ranks share each batch of ${batchSize}; ${what}`];
+  const line = `${ranks.size} ranks share each batch of ${batchSize}`;
+  if (owners !== undefined) return [`${line}; all but rank 0 read their share of the data alone`];
+  return [data.kind === "batches" ? line : `${line}; each reads all of the data`];
+}
+
+/** Gives a fit up that the ranks cannot begin. */
+async function giveUp({ fit: { folder, resume } }: PreparedFit): Promise<void> {
+  await (resume ? folder.unlock() : folder.discard());
 }
 
 /** Rank 0 prepares the fit, has the others prepare for it, and runs it. Whatever ends it here ends it there. */
@@ -85,7 +87,7 @@ async function lead(ranks: Ranks, task: FitTask, reports: FitReports): Promise<F
     prepared = await prepareFit(task, reports);
     passed = passedBy(prepared, ranks.size);
   } catch (error) {
-    await prepared?.fit.folder.unlock();
+    if (prepared !== undefined) await giveUp(prepared);
     ranks.passText(JSON.stringify({ failed: failed(error) }));
     ranks.end();
     throw error;
@@ -96,7 +98,7 @@ async function lead(ranks: Ranks, task: FitTask, reports: FitReports): Promise<F
     try {
       ranks.agree(undefined, false);
     } catch (error) {
-      await prepared.fit.folder.unlock();
+      await giveUp(prepared);
       throw error;
     }
     const summary = await runPrepared(prepared, reports, { ranks, owners: passed.owners });
