@@ -115,6 +115,15 @@ describe.each(launchers)("shares of ranks of $name", (launcher) => {
     await expectSameRuns(at(out("whole")), at(out("two")));
   });
 
+  test("are not read where replicas need the whole, and the fit says which it is", async () => {
+    const told = FIT.filter((word) => word !== "--quiet");
+    const { stdout } = await ranks(2, [...told, "--replicas", "2"], "replicas");
+    expect(stdout).toContain("2 ranks share each batch of 64; each reads all of the data\n");
+    await expectClose("one", "replicas");
+    const shared = await ranks(2, told, "told");
+    expect(shared.stdout).toContain("; all but rank 0 read their share of the data alone\n");
+  });
+
   test("of batches of a row for each rank, of which some hold none, give the same numbers", async () => {
     const small = [...TABLE, ...COMMON, "--batch-size", "3"];
     await succeed([...small, "--out", out("small-one")], cwd);

@@ -8,11 +8,13 @@ import { shareSplit } from "../../data/sources/sample-share.ts";
 import { DataError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { parseOptions } from "../../options.ts";
+import { elementCount } from "../../tensor/array.ts";
 import type { TrainData } from "../../train/batches.ts";
 import type { Fit } from "../../train/fit-request.node.ts";
 import { checkFitMemory } from "../../train/memory.ts";
 import { checkWhole } from "../../train/options.ts";
 import { rankName } from "../../train/ranks/job.node.ts";
+import { MOST_EXCHANGED } from "../../train/ranks/mpi.node.ts";
 import { SampleOwners } from "../../train/ranks/owners.ts";
 import type { Ranks } from "../../train/ranks/ranks.node.ts";
 import { runConfig } from "../../train/run-config.ts";
@@ -49,12 +51,15 @@ export interface PassedFit {
 
 /**
  * Where training samples were read, if ranks are to read their shares: a table or folder, as it is, of at least one sample for each. What
- * is drawn, made, asked for by a query or given in memory has no origin. Replicas open the data by themselves, and need all of it.
+ * is drawn, made, asked for by a query or given in memory has no origin. Replicas open the data by themselves, and need all of it; batches
+ * too large for one exchange are not exchanged.
  */
 function sharedOrigin({ fit: { data, options } }: PreparedFit, size: number): Origin | undefined {
   if (data.kind === "batches" || options.replicas > 1) return undefined;
-  const { origin } = data;
-  return origin === undefined || origin.rows.length < size ? undefined : origin;
+  const { origin, sampleShape } = data;
+  // A class beside each sample.
+  const isTooLarge = options.batchSize * (elementCount(sampleShape) + 1) > MOST_EXCHANGED;
+  return origin === undefined || origin.rows.length < size || isTooLarge ? undefined : origin;
 }
 
 /** What rank 0 has the other ranks know of a fit. */
