@@ -117,11 +117,11 @@ describe.each(launchers)("shares of ranks of $name", (launcher) => {
 
   test("are not read where replicas need the whole, and the fit says which it is", async () => {
     const told = FIT.filter((word) => word !== "--quiet");
-    const { stdout } = await ranks(2, [...told, "--replicas", "2"], "replicas");
-    expect(stdout).toContain("2 ranks share each batch of 64; each reads all of the data\n");
+    const { stderr } = await ranks(2, [...told, "--replicas", "2"], "replicas");
+    expect(stderr).toContain("2 ranks share each batch of 64; each reads all of the data\n");
     await expectClose("one", "replicas");
     const shared = await ranks(2, told, "told");
-    expect(shared.stdout).toContain("; all but rank 0 read their share of the data alone\n");
+    expect(shared.stderr).toContain("; all but rank 0 read their share of the data alone\n");
   });
 
   test("of batches of a row for each rank, of which some hold none, give the same numbers", async () => {
