@@ -1,5 +1,4 @@
 import type { ModelName } from "../catalog.ts";
-import type { CsvWriting } from "../data/files/csv.ts";
 import type { Shard } from "../data/sources/shard.ts";
 import type { DetectOptions } from "../detection/models/detector.ts";
 import type { TestTimeOptions } from "../detection/scale/test-time.ts";
@@ -141,7 +140,7 @@ const encoding: NamesOf<EncodeOptions> = {
   onUnreadable: true,
 };
 
-const writing: NamesOf<CsvWriting> = { csvSafe: true, onMarked: true };
+const writing: NamesOf<TableWriting> = { csvSafe: true, onMarked: true, onClipped: true };
 
 const iteration: NamesOf<
   Pick<InpaintOptions, "draws" | "seed" | "steps" | "exact" | "method" | "resamplings">
@@ -149,7 +148,7 @@ const iteration: NamesOf<
 
 const NAMES = {
   openRun: { ...LOAD_NAMES, model: true } satisfies NamesOf<OpenRunOptions>,
-  save: { ...writing, onClipped: true } satisfies NamesOf<TableWriting>,
+  save: writing,
   score: scores,
   scores,
   anomalies: { ...scores, why: true } satisfies NamesOf<AnomalyOptions>,
