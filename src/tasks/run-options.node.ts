@@ -1,4 +1,7 @@
+import { z } from "zod";
+import { seedNumber } from "../bounds.ts";
 import type { ModelName } from "../catalog.ts";
+import type { SplitName } from "../data/sources/data-set.ts";
 import type { Shard } from "../data/sources/shard.ts";
 import type { DetectOptions } from "../detection/models/detector.ts";
 import type { TestTimeOptions } from "../detection/scale/test-time.ts";
@@ -10,10 +13,11 @@ import type {
   TranslateOptions,
 } from "../model/capabilities.ts";
 import type { CodeSolverOptions } from "../model/codes.ts";
-import { checkNames, isRecord, type NamesOf } from "../options.ts";
+import { checkNames, isRecord, type NamesOf, parseOptions } from "../options.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { ExportOptions } from "./export/export.node.ts";
 import type { DetectionEvaluationOptions } from "./measure/detection.node.ts";
+import type { Extent } from "./measure/distances.node.ts";
 import type { EvaluationOptions } from "./measure/eval.node.ts";
 import type { RunProbeOptions } from "./measure/probe.node.ts";
 import { sampleSchema } from "./run/definition.node.ts";
@@ -25,7 +29,7 @@ import type { AnomalyOptions } from "./use/anomalies.node.ts";
 import type { DecodeOptions, EncodeOptions } from "./use/codes.node.ts";
 import type { DetectFilesOptions } from "./use/detect.node.ts";
 import type { DetectFramesOptions } from "./use/detect-video.node.ts";
-import type { EmbedOptions, LayerOptions } from "./use/embed.node.ts";
+import { type EmbedOptions, type LayerOptions, POOLS } from "./use/embed.node.ts";
 import type { EmbedFileOptions } from "./use/embed-file.node.ts";
 import type { ImputeOptions } from "./use/impute.node.ts";
 import type { Region } from "./use/inpaint.node.ts";
@@ -265,10 +269,24 @@ const INNER: Readonly<Record<string, object>> = {
   most: { measured: true, drawn: true } satisfies NamesOf<NonNullable<EvaluationOptions["most"]>>,
 };
 
-/** Refuses names of options that a method does not know, those of options within options among them. @throws OptionError */
+/**
+ * Values of options that mean the same in all methods. A wrong word would count as the default, or fail far below; other values are checked where
+ * they are used.
+ */
+const VALUES = z.object({
+  split: z.enum(["train", "validation", "test"] satisfies SplitName[]).optional(),
+  seed: seedNumber().optional(),
+  by: z.enum(["likelihood", "features"]).optional(),
+  pool: z.enum(POOLS).optional(),
+  distances: z.enum(["quick", "all"] satisfies Extent[]).optional(),
+  weights: z.enum(["best", "last"]).optional(),
+});
+
+/** Refuses names of options that a method does not know, those of options within options among them, and words that are no values. @throws OptionError */
 export function checkOptions(method: keyof typeof NAMES, options: unknown): void {
   checkNames(method, options, NAMES[method]);
   checkInner(method, options);
+  parseOptions(method, VALUES, options);
 }
 
 function checkInner(method: string, options: unknown): void {
@@ -312,4 +330,5 @@ export function checkSampling(
   if (model[method] === undefined) return;
   checkNames(method, options, { ...SAMPLING[method], ...sampleSchema(definition)?.shape });
   checkInner(method, options);
+  parseOptions(method, VALUES.pick({ seed: true }), options);
 }

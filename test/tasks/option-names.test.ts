@@ -322,6 +322,15 @@ describe("options", () => {
     expect(samples.shape).toEqual([2, 2]);
   });
 
+  it("have values of their kind", async () => {
+    await expect(flow.score(undefined, loose({ split: "tset" }))).rejects.toThrow(/^score: option split: /);
+    await expect(flow.evaluate(loose({ distances: "al" }))).rejects.toThrow(/^evaluate: option distances: /);
+    await expect(flow.anomalies(undefined, loose({ by: "feature" }))).rejects.toThrow(/option by: /);
+    await expect(detector.evaluateBoxes(undefined, loose({ split: 1 }))).rejects.toThrow(OptionError);
+    await expect(flow.sample(loose({ seed: "1" }))).rejects.toThrow(/^sample: option seed: /);
+    await expect(openRun(moons, loose<OpenRunOptions>({ weights: "bst" }))).rejects.toThrow(OptionError);
+  });
+
   it("are an object", async () => {
     await expect(flow.score(undefined, 3 as never)).rejects.toThrow(/^score: options must be an object/);
     await expect(openRun(moons, null as never)).rejects.toThrow(OptionError);
