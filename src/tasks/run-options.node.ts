@@ -328,7 +328,8 @@ export function checkSampling(
 ): void {
   // Of a model that cannot do it this is told, whatever the options are.
   if (model[method] === undefined) return;
-  checkNames(method, options, { ...SAMPLING[method], ...sampleSchema(definition)?.shape });
+  const known = { ...sampleSchema(definition)?.shape, ...SAMPLING[method] };
+  checkNames(`sampling from ${definition.name}`, options, known);
   checkInner(method, options);
   parseOptions(method, VALUES.pick({ seed: true }), options);
 }
