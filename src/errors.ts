@@ -30,10 +30,12 @@ export class ShapeError extends EidosError {
 const pathOf = (location: string): string =>
   location.replace(/^file:\/\/(?:\/(?=[A-Za-z]:))?/, "").replaceAll("\\", "/");
 
-const here = (relative: string): string => pathOf(decodeURI(new URL(relative, import.meta.url).href));
+/** Named here, as webpack takes every `new URL(…, import.meta.url)` for a file to be packed. */
+const thisFile = import.meta.url;
+const here = (relative: string): string => pathOf(decodeURI(new URL(relative, thisFile).href));
 
 /** The folders of eidos's own files. Compiled files stand in dist/, and with source maps their frames name src/ beside it. */
-const OWN = /\/(?:src|dist)\/errors\.[jt]s$/.test(import.meta.url)
+const OWN = /\/(?:src|dist)\/errors\.[jt]s$/.test(thisFile)
   ? [here("../src/"), here("../dist/")]
   : [here(".")];
 

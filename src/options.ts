@@ -76,6 +76,26 @@ export function divideOptions<G extends OptionGroups>(
   return result as { readonly [Name in keyof G]: Record<string, unknown> };
 }
 
+/**
+ * All names of an interface of options, each with `true`: one too few or too many does not compile, so that a list of names can't go stale.
+ * Names that an index signature allows stand elsewhere.
+ */
+export type NamesOf<O> = { readonly [Name in keyof O as string extends Name ? never : Name]-?: true };
+
+/**
+ * Refuses options by names that nobody reads, where no schema does: those with callbacks, signals and arrays among them. One that is undefined is not given.
+ * @param owner named in errors: whose options these are
+ * @param names those that are known, as keys
+ * @throws OptionError for the first name that is not known, with the nearest known one, and for what is no object
+ */
+export function checkNames(owner: string, options: unknown, names: object): void {
+  if (!isRecord(options)) throw new OptionError(`${owner}: options must be an object`);
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined || Object.hasOwn(names, option)) continue;
+    throw new OptionError(`${owner}: ${noSuchOption(option, Object.keys(names))}`);
+  }
+}
+
 /** The message that an option does not exist, with what was probably meant. */
 function noSuchOption(option: string, known: readonly string[]): string {
   const close = nearest(option, known);

@@ -92,9 +92,15 @@ const WAYS: readonly {
     stepsAlone: true,
     looks: [{ title: "one map, Trident, each branch for its sizes" }],
   },
-  { name: "fpn", options: { neck: "fpn", finestStride: 8 }, looks: [{ title: "three maps, FPN" }] },
+  {
+    name: "fpn",
+    options: { neck: "fpn", finestStride: 8 },
+    seeds: [0, 1, 2],
+    looks: [{ title: "three maps, FPN" }],
+  },
   {
     name: "multi-scale",
+    seeds: [0, 1, 2],
     options: { ...ONE_MAP, scales: [1, 1.5, 2] },
     looks: [
       { title: "one map, trained at 1, 1.5, 2" },

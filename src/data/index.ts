@@ -18,7 +18,7 @@ export { decodeNpy, encodeNpy } from "./files/npy.ts";
 export { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 export { binarized, binarizeImages, describeBinarization } from "./sources/binarize.ts";
 export type { Column } from "./sources/columns.ts";
-export type { Batch, Binarization, DataSet, Split, SplitName } from "./sources/data-set.ts";
+export type { Batch, Binarization, DataSet, Origin, Split, SplitName } from "./sources/data-set.ts";
 export {
   batchesPerEpoch,
   batchIndices,

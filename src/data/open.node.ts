@@ -14,15 +14,17 @@ import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts"
 import type { ImageChanges } from "./image/changes.node.ts";
 import type { DecodingProgress } from "./image/decode-all.node.ts";
 import { openImageFolder, openImages } from "./image/folder.node.ts";
+import { openFolderShare } from "./image/share.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
 import type { Column } from "./sources/columns.ts";
-import { type DataSet, isPicture } from "./sources/data-set.ts";
+import { type DataSet, isPicture, type Split } from "./sources/data-set.ts";
 import { openDigits } from "./sources/digits.node.ts";
 import { energyPoints, isEnergyName } from "./sources/energies.ts";
 import { gatherSource } from "./sources/gather.ts";
 import { checkedData, type DataSource } from "./sources/memory.ts";
 import { type DataOptions, type ResolvedDataOptions, resolveDataOptions } from "./sources/options.ts";
+import type { SampleShare } from "./sources/sample-share.ts";
 import { isPlaneName, openPoints, planePoints } from "./sources/toy.ts";
 import { onlyClasses, withPairs, withSource } from "./sources/views.ts";
 import { isQuery, isTablePath, type TablePlace } from "./table/duckdb.node.ts";
@@ -33,6 +35,7 @@ import {
   type TableData,
   type TableProfile,
 } from "./table/parts.node.ts";
+import { openTableShare } from "./table/share.node.ts";
 import { openBinaryTable, openTable } from "./table/table.node.ts";
 
 /**
@@ -116,7 +119,12 @@ export interface DataTrust {
 
 /** Data that was found, and what it is by itself: before it is made zeros and ones. */
 type Found =
-  | { readonly kind: "image"; open(options: DataOptions): Promise<DataSet> }
+  | {
+      readonly kind: "image";
+      /** Its folder, where they are in one. */
+      readonly folder?: string;
+      open(options: DataOptions): Promise<DataSet>;
+    }
   | {
       readonly kind: "points";
       readonly name: string;
@@ -205,7 +213,11 @@ async function findData(
       );
     }
     return tables === undefined
-      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options, { onProgress, changes }) }
+      ? {
+          kind: "image",
+          folder: nameOrPath,
+          open: (options) => openImageFolder(nameOrPath, options, { onProgress, changes }),
+        }
       : { kind: "table", table: { ...tables, sql, reads } };
   }
   const triple = await findTriple(nameOrPath);
@@ -317,4 +329,25 @@ async function openWhole(
         `${found.name}: points of the plane are not zeros and ones; choose a table of zeros and ones, or images`,
       );
   }
+}
+
+/**
+ * Opens some training samples of the table or folder of a run, without reading the others: data whose `origin` is known.
+ * @param trust of the run; its `columns` are those of a table
+ * @throws DataError where they are not what they were when the data was opened whole; otherwise as `openData`
+ */
+export async function openShare(
+  data: string,
+  options: DataOptions,
+  trust: DataTrust,
+  share: SampleShare,
+): Promise<Split> {
+  const found = await findData(data, undefined, trust);
+  if (found.kind === "table" && trust.columns !== undefined) {
+    return openTableShare(found.table, options, trust.columns, share);
+  }
+  if (found.kind === "image" && found.folder !== undefined) {
+    return openFolderShare(found.folder, options, share, { onProgress: trust.onDecoding });
+  }
+  throw new DataError(`${data}: is ${found.kind} data here, and was other data for rank 0`);
 }

@@ -4,6 +4,7 @@ import "./no-telemetry.node.ts";
 
 import * as ort from "onnxruntime-node";
 import { OptionError, RuntimeError } from "../errors.ts";
+import { checkNames, type NamesOf } from "../options.ts";
 import type { NdArray } from "../tensor/array.ts";
 import { add } from "../tensor/core.ts";
 import type { Target, Tensor } from "../tensor/graph.ts";
@@ -55,6 +56,16 @@ export interface NodeRuntimeOptions {
   /** What a program's values may take together on the CPU. Default: what this machine or container has, or EIDOS_MEMORY. */
   readonly memory?: MemoryLimit;
 }
+
+const NAMES: NamesOf<NodeRuntimeOptions> = {
+  provider: true,
+  threads: true,
+  spinMicroseconds: true,
+  deterministic: true,
+  profile: true,
+  target: true,
+  memory: true,
+};
 
 /** Execution providers that are built into or can be loaded by this onnxruntime-node; not all need start. */
 export function listedProviders(): readonly string[] {
@@ -118,6 +129,7 @@ export function blockOfThisMachine(): Promise<Target["block"]> {
  * @throws RuntimeError where the provider is known but does not start; both list what this machine has
  */
 export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Runtime> {
+  checkNames("nodeRuntime", options, NAMES);
   const { provider = "cpu", threads, spinMicroseconds = 50 } = options;
   if (!(Number.isInteger(spinMicroseconds) && spinMicroseconds >= 0)) {
     throw new OptionError(`spinMicroseconds: ${spinMicroseconds} is not a whole number from 0 on`);

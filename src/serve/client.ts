@@ -1,6 +1,7 @@
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { Row } from "../data/sources/memory.ts";
 import { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
+import { checkNames, type NamesOf } from "../options.ts";
 import type { FoundIn, OddRow, ServedModel } from "./abilities.ts";
 import type {
   CallOptions,
@@ -21,7 +22,14 @@ import type {
 
 // A client of `eidos serve` for programs and pages: it needs nothing but fetch, and no part of the training code.
 
-export { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
+export {
+  BusyError,
+  DeadlineError,
+  OptionError,
+  RefusedError,
+  ServiceError,
+  UnreachableError,
+} from "../errors.ts";
 export type { FoundIn, OddRow } from "./abilities.ts";
 export type {
   CallOptions,
@@ -58,7 +66,8 @@ export interface ClientOptions {
 
 /**
  * A model of a server. Each method throws a ServiceError with the status and the server's own words: RefusedError where the request is wrong (4xx),
- * BusyError where the server has no time (503), DeadlineError where the time is up. An UnreachableError says that no server answers.
+ * BusyError where the server has no time (503), DeadlineError where the time is up. An UnreachableError says that no server answers, an OptionError
+ * that there is no option of a name.
  */
 export interface RemoteModel {
   readonly name: string;
@@ -136,8 +145,44 @@ export interface Client {
   model(name: string): RemoteModel;
 }
 
-/** Options of what is asked, without those of every call. */
-function ownOf<O extends CallOptions>({ signal: _, timeout: __, retries: ___, ...own }: O) {
+const CLIENT: NamesOf<ClientOptions> = { token: true, fetch: true, retries: true };
+
+const called: NamesOf<CallOptions> = { signal: true, timeout: true, retries: true };
+
+const detecting: NamesOf<DetectCall> = { ...called, confidence: true, iou: true, maximum: true };
+
+const samplePicture: NamesOf<Omit<SampleCall, "states">> = {
+  ...called,
+  count: true,
+  seed: true,
+  label: true,
+  given: true,
+  options: true,
+};
+
+const repeated = { ...called, draws: true, seed: true, label: true } satisfies NamesOf<ImputeCall>;
+
+/** Names of the options of each call. */
+const NAMES = {
+  models: called,
+  isReady: called,
+  describe: called,
+  detect: detecting,
+  detectPicture: detecting,
+  score: { ...called, seed: true, why: true } satisfies NamesOf<ScoreCall>,
+  sample: { ...samplePicture, states: true } satisfies NamesOf<SampleCall>,
+  samplePicture,
+  impute: repeated,
+  embed: { ...called, layer: true, pool: true, seed: true } satisfies NamesOf<EmbedCall>,
+  inpaint: { ...repeated, steps: true, half: true, unknown: true } satisfies NamesOf<InpaintCall>,
+  edit: { ...repeated, steps: true, strength: true } satisfies NamesOf<EditCall>,
+  interpolate: { ...called, steps: true, label: true } satisfies NamesOf<InterpolateCall>,
+};
+
+/** Options of what is asked, without those of every call. @throws OptionError for names that are not known */
+function ownOf<O extends CallOptions>(call: keyof typeof NAMES, options: O) {
+  checkNames(call, options, NAMES[call]);
+  const { signal: _, timeout: __, retries: ___, ...own } = options;
   return own;
 }
 
@@ -268,10 +313,9 @@ async function within<T>(
  *     const client = connect("http://localhost:8000", { token });
  *     const { objects } = await client.model<"yolo">("yolo-cells").detect(file, { confidence: 0.5 });
  */
-export function connect(
-  address: string | URL,
-  { token, fetch: call = fetch, retries: usual = 0 }: ClientOptions = {},
-): Client {
+export function connect(address: string | URL, options: ClientOptions = {}): Client {
+  checkNames("connect", options, CLIENT);
+  const { token, fetch: call = fetch, retries: usual = 0 } = options;
   const base = String(address).replace(/\/+$/, "");
 
   /** One request, and all of its answer. */
@@ -337,7 +381,7 @@ export function connect(
       options,
     );
 
-  const models = (options: CallOptions = {}): Promise<readonly ModelDescription[]> => get("/models", options);
+  const listed = (options: CallOptions): Promise<readonly ModelDescription[]> => get("/models", options);
 
   /** Samples go as they are, with their options beside them. */
   const withSamples = <T>(
@@ -375,41 +419,50 @@ export function connect(
 
   const model = (name: string): RemoteModel => ({
     name,
-    async describe(options) {
-      const found = (await models(options)).find((one) => one.name === name);
+    async describe(options = {}) {
+      ownOf("describe", options);
+      const found = (await listed(options)).find((one) => one.name === name);
       if (found === undefined) throw new RefusedError(`the server has no model ${name}`, { status: 404 });
       return found;
     },
-    detect(bytes, options = {}) {
-      return post(`/detect${query(name, ownOf(options))}`, image(bytes), options);
+    async detect(bytes, options = {}) {
+      return post(`/detect${query(name, ownOf("detect", options))}`, image(bytes), options);
     },
-    detectPicture(bytes, options = {}) {
-      const path = `/detect${query(name, ownOf(options))}`;
+    async detectPicture(bytes, options = {}) {
+      const path = `/detect${query(name, ownOf("detectPicture", options))}`;
       return send({ path, body: image(bytes), accept: "image/jpeg", read: picture }, options);
     },
-    score: (samples, { seed, why, ...options } = {}) =>
-      withSamples("/score", name, samples, { seed, why }, options),
-    sample: ({ count, seed, label, given, states, options: own, ...options } = {}) =>
-      post(`/sample${query(name, {})}`, json({ ...own, count, seed, label, given, states }), options),
-    samplePicture({ count, seed, label, given, options: own, ...options } = {}) {
+    score: async (samples, options = {}) =>
+      withSamples("/score", name, samples, ownOf("score", options), options),
+    async sample(options = {}) {
+      const { options: own, ...asked } = ownOf("sample", options);
+      return post(`/sample${query(name, {})}`, json({ ...own, ...asked }), options);
+    },
+    async samplePicture(options = {}) {
+      const { options: own, ...asked } = ownOf("samplePicture", options);
       const path = `/sample${query(name, {})}`;
-      const body = json({ ...own, count, seed, label, given });
+      const body = json({ ...own, ...asked });
       return send({ path, body, accept: "image/png", read: picture }, options);
     },
-    impute: (rows, { draws, seed, label, ...options } = {}) =>
-      post(`/impute${query(name, {})}`, json({ rows, draws, seed, label }), options),
-    embed: (samples, { layer, pool, seed, ...options } = {}) =>
-      withSamples("/embed", name, samples, { layer, pool, seed }, options),
-    inpaint: (pictures, options) => withPictures("/inpaint", name, pictures, ownOf(options), options),
-    edit: <T>(samples: readonly Row[] | Pictures | ImageBytes, options: EditCall = {}): Promise<T> =>
-      withEither("/edit", name, samples, ownOf(options), options),
-    interpolate: <T>(pairs: readonly Row[] | Pictures, options: InterpolateCall = {}): Promise<T> =>
-      withEither("/interpolate", name, pairs, ownOf(options), options),
+    impute: async (rows, options = {}) =>
+      post(`/impute${query(name, {})}`, json({ ...ownOf("impute", options), rows }), options),
+    embed: async (samples, options = {}) =>
+      withSamples("/embed", name, samples, ownOf("embed", options), options),
+    inpaint: async (pictures, options) =>
+      withPictures("/inpaint", name, pictures, ownOf("inpaint", options), options),
+    edit: async <T>(samples: readonly Row[] | Pictures | ImageBytes, options: EditCall = {}): Promise<T> =>
+      withEither("/edit", name, samples, ownOf("edit", options), options),
+    interpolate: async <T>(pairs: readonly Row[] | Pictures, options: InterpolateCall = {}): Promise<T> =>
+      withEither("/interpolate", name, pairs, ownOf("interpolate", options), options),
   });
 
   return {
-    models,
+    async models(options = {}) {
+      ownOf("models", options);
+      return listed(options);
+    },
     async isReady(options = {}) {
+      ownOf("isReady", options);
       try {
         await get("/v2/health/ready", { retries: 0, ...options });
         return true;

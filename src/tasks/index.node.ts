@@ -46,20 +46,16 @@ export {
   type SyntheticTable,
   type SyntheticTableOptions,
 } from "./measure/table/synthetic.ts";
-export {
-  type EditRequest,
-  type Found,
-  type FoundInFrame,
-  type InpaintRequest,
-  type OpenRunOptions,
-  openRun,
-  Run,
-  type RunOf,
-  type SampleRequest,
-  type Scores,
-} from "./open-run.node.ts";
+export { type Found, type FoundInFrame, openRun, Run, type RunOf, type Scores } from "./open-run.node.ts";
 export { findImages, type ImagePath } from "./run/inputs.node.ts";
 export type { SampleInput } from "./run/samples.node.ts";
+export type {
+  EditRequest,
+  EncodeRequest,
+  InpaintRequest,
+  OpenRunOptions,
+  SampleRequest,
+} from "./run-options.node.ts";
 export type { AnomalyOptions, AnomalyRanking } from "./use/anomalies.node.ts";
 export type { DetectFramesOptions } from "./use/detect-video.node.ts";
 export type { Embedded, EmbedOptions, FeatureBatch, LayerOptions } from "./use/embed.node.ts";

@@ -6,11 +6,10 @@ import type { VideoFrame } from "../data/image/video.node.ts";
 import type { DataSource } from "../data/index.node.ts";
 import type { PhotoImage } from "../data/index.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
-import type { Shard } from "../data/sources/shard.ts";
 import type { Detection } from "../detection/boxes/detections.ts";
 import { isDetector } from "../detection/models/detector.ts";
 import { DataError, OptionError } from "../errors.ts";
-import type { EditOptions, InpaintOptions, SampleOptions, TranslateOptions } from "../model/capabilities.ts";
+import type { TranslateOptions } from "../model/capabilities.ts";
 import type { Raster } from "../report/index.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
@@ -21,11 +20,19 @@ import type { Evaluation, EvaluationOptions } from "./measure/eval.node.ts";
 import { featureView } from "./measure/feature-view.node.ts";
 import type { RunProbe, RunProbeOptions } from "./measure/probe.node.ts";
 import { cascadeLookOf, lookingOf } from "./run/detection-options.ts";
-import type { GivenValues } from "./run/given.node.ts";
 import type { NamedImage, Source } from "./run/inputs.node.ts";
-import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
+import { annotatedData, detectorRun, type LoadedRun, loadRun } from "./run/load.node.ts";
 import type { TableWriting } from "./run/outputs.node.ts";
 import { chosenSamples, forModel, type SampleInput } from "./run/samples.node.ts";
+import {
+  checkOptions,
+  checkSampling,
+  type EditRequest,
+  type EncodeRequest,
+  type InpaintRequest,
+  type OpenRunOptions,
+  type SampleRequest,
+} from "./run-options.node.ts";
 import type { AnomalyOptions, AnomalyRanking } from "./use/anomalies.node.ts";
 import {
   type CodeBatch,
@@ -48,28 +55,10 @@ import {
 } from "./use/embed.node.ts";
 import type { EmbedFileOptions, EmbedSummary } from "./use/embed-file.node.ts";
 import type { Imputation, ImputeOptions } from "./use/impute.node.ts";
-import type { Region } from "./use/inpaint.node.ts";
 import type { InterpolateOptions } from "./use/interpolate.node.ts";
 import type { DuplicateOptions, Duplicates, NeighborOptions, Neighbors } from "./use/neighbors.node.ts";
 import { sampleRun, sampleStatesOf, writeSamples } from "./use/sample.node.ts";
-import type { Acceptance } from "./use/sample-where.node.ts";
 import { type ScoreBatch, type ScoreOptions, score } from "./use/score.node.ts";
-
-/** What drawing samples takes; the model's own options for sampling beside it. */
-export interface SampleRequest extends Partial<SampleOptions> {
-  /** Draws the samples of a shard alone, of `count` in all: those that all would have in its place, up to rounding. */
-  readonly shard?: Shard | undefined;
-  /** Values of the columns that the model is conditioned on. Default: those of random rows of its data. */
-  readonly given?: GivenValues;
-  /** Whether rows of tables have gaps at the rate of the data. Default: false, gaps are filled in. */
-  readonly gaps?: boolean;
-  /** Of tables: a condition that rows fulfil, such as `"end" > start and price < 3 * weight`; others are drawn again. */
-  readonly where?: string;
-  /** Called with how many rows were drawn for those that fulfil the condition. */
-  readonly onAccepted?: (acceptance: Acceptance) => void;
-  /** An option of the model's own sampler, such as `solver`, `steps` or `temperature`. */
-  readonly [option: string]: unknown;
-}
 
 /** Scores of samples, gathered. */
 export interface Scores {
@@ -97,15 +86,6 @@ export interface FoundInFrame extends Found {
   /** Whether more was found than the maximum. */
   readonly cut: boolean;
 }
-
-/** How images are completed. */
-export interface InpaintRequest extends Partial<Omit<InpaintOptions, "x" | "known">> {
-  /** What of every image is unknown, or [n or 1, …sampleShape] with 1 where an element is known. */
-  readonly unknown: Region | { readonly kind: "known"; readonly known: NdArray<"float32"> };
-}
-
-/** How samples are edited: strength 0.5, 4 draws and seed 0 where not given. */
-export type EditRequest = Partial<Omit<EditOptions, "x">>;
 
 /**
  * A fitted model from a run folder, ready for use. Its methods are what one does with a model; one that the model cannot do throws
@@ -154,7 +134,9 @@ export class Run {
    * @param options count (default: 16), seed (default: 0), label, given, where, and the sampler's own options
    * @throws OptionError where the model cannot draw samples or an option is wrong
    */
-  async sample({ where, onAccepted, ...options }: SampleRequest = {}): Promise<NdArray<"float32">> {
+  async sample(request: SampleRequest = {}): Promise<NdArray<"float32">> {
+    checkSampling("sample", request, this.loaded);
+    const { where, onAccepted, ...options } = request;
     const settings = { count: 16, seed: 0, ...options };
     if (where === undefined) return sampleRun(this.loaded, settings);
     const { sampleWhere } = await import("./use/sample-where.node.ts");
@@ -162,7 +144,10 @@ export class Run {
   }
 
   /** Samples as they form from noise: at most `states` arrays, the last of which `sample` draws. @throws OptionError as `sample` */
-  sampleStates(options: SampleRequest & { readonly states: number }): Promise<readonly NdArray<"float32">[]> {
+  async sampleStates(
+    options: SampleRequest & { readonly states: number },
+  ): Promise<readonly NdArray<"float32">[]> {
+    checkSampling("sampleStates", options, this.loaded);
     return sampleStatesOf(this.loaded, { count: 16, seed: 0, ...options });
   }
 
@@ -172,7 +157,8 @@ export class Run {
    * false; `onMarked` is called where there were some, `onClipped` where cells lay beyond the bounds of their columns
    * @throws OptionError for another extension; FileError
    */
-  save(samples: NdArray<"float32">, path: string, writing?: TableWriting): Promise<void> {
+  async save(samples: NdArray<"float32">, path: string, writing: TableWriting = {}): Promise<void> {
+    checkOptions("save", writing);
     return writeSamples(this.loaded, samples, path, writing);
   }
 
@@ -186,6 +172,7 @@ export class Run {
    * @throws OptionError where the model has no density or the data is of another kind; DataError
    */
   async score(source?: Source, options: ScoreOptions = {}): Promise<Scores> {
+    checkOptions("score", options);
     const values: number[] = [];
     const files: string[] = [];
     for await (const batch of this.scores(source, options)) {
@@ -197,6 +184,7 @@ export class Run {
 
   /** As `score`, batch by batch in constant memory. */
   scores(source?: Source, options: ScoreOptions = {}): AsyncGenerator<ScoreBatch> {
+    checkOptions("scores", options);
     return score(this.loaded, source, options);
   }
 
@@ -208,6 +196,7 @@ export class Run {
    * @throws OptionError, DataError as `score`
    */
   async anomalies(source?: Source, options: AnomalyOptions = {}): Promise<AnomalyRanking> {
+    checkOptions("anomalies", options);
     const { rankAnomalies } = await import("./use/anomalies.node.ts");
     return rankAnomalies(this.loaded, source, options);
   }
@@ -217,6 +206,7 @@ export class Run {
    * @throws OptionError where the model cannot do this or the data is no table; DataError while reading
    */
   async impute(table: Source, options: ImputeOptions = {}): Promise<Imputation> {
+    checkOptions("impute", options);
     const { imputeTable } = await import("./use/impute.node.ts");
     return imputeTable(this.loaded, table, options);
   }
@@ -228,7 +218,9 @@ export class Run {
    *
    * @throws OptionError where the model cannot complete samples, or the region lies outside of the images; DataError
    */
-  async inpaint(images: SampleInput, { unknown, ...options }: InpaintRequest): Promise<NdArray<"float32">> {
+  async inpaint(images: SampleInput, request: InpaintRequest): Promise<NdArray<"float32">> {
+    checkOptions("inpaint", request);
+    const { unknown, ...options } = request;
     const { inpaintRun, knownMask } = await import("./use/inpaint.node.ts");
     const known = unknown.kind === "known" ? unknown.known : await knownMask(this.loaded, unknown);
     const chosen = forModel(this.loaded, await chosenSamples(this.loaded, images, "inpaint"));
@@ -237,6 +229,7 @@ export class Run {
 
   /** Changes samples by noising and denoising them: [n, draws, …sampleShape]. @throws OptionError where the model cannot; DataError */
   async edit(samples: SampleInput, options: EditRequest = {}): Promise<NdArray<"float32">> {
+    checkOptions("edit", options);
     const { editRun } = await import("./use/edit.node.ts");
     const { x } = await chosenSamples(this.loaded, samples, "edit");
     return editRun(this.loaded, { strength: 0.5, draws: 4, seed: 0, ...options, x });
@@ -247,6 +240,7 @@ export class Run {
     samples: SampleInput,
     options: Partial<Omit<TranslateOptions, "x">> = {},
   ): Promise<NdArray<"float32">> {
+    checkOptions("translate", options);
     const { translateRun } = await import("./use/edit.node.ts");
     const { x } = await chosenSamples(this.loaded, samples, "translate");
     return translateRun(this.loaded, { ...options, x });
@@ -257,6 +251,7 @@ export class Run {
     ends: SampleInput,
     options: Partial<InterpolateOptions> = {},
   ): Promise<NdArray<"float32">> {
+    checkOptions("interpolate", options);
     const { interpolateRun } = await import("./use/interpolate.node.ts");
     const { x, labels } = await chosenSamples(this.loaded, ends, "interpolate");
     return interpolateRun(this.loaded, x, { steps: 8, labels, ...options });
@@ -267,15 +262,14 @@ export class Run {
    * @param source an array [n, …sampleShape] in data units gives codes [n, dimensions]
    * @throws OptionError where the model has no codes, or needs a class and none is known
    */
-  encode(
-    source: NdArray<"float32">,
-    options: Pick<EncodeOptions, "codes"> & { readonly labels?: readonly number[] } = {},
-  ): Promise<NdArray<"float32">> {
+  async encode(source: NdArray<"float32">, options: EncodeRequest = {}): Promise<NdArray<"float32">> {
+    checkOptions("encode", options);
     return encodeSamples(this.loaded, source, options.labels, options.codes);
   }
 
   /** Codes of the samples of some data, batch by batch: a table, a folder, or a split of the run's own data. */
   codes(source?: Source, options: EncodeOptions = {}): AsyncGenerator<CodeBatch> {
+    checkOptions("codes", options);
     return encodeRun(this.loaded, source, options);
   }
 
@@ -288,17 +282,20 @@ export class Run {
    * @param source a table, a query, a folder of images, data in memory; default: a split of the run's own data
    * @throws OptionError where the model has no features or no such layer, or the data is of another kind; DataError
    */
-  embed(source?: Source, options: EmbedOptions = {}): Promise<Embedded> {
+  async embed(source?: Source, options: EmbedOptions = {}): Promise<Embedded> {
+    checkOptions("embed", options);
     return embedAll(this.loaded, source, options);
   }
 
   /** As `embed`, batch by batch in constant memory. */
   embeddings(source?: Source, options: EmbedOptions = {}): AsyncGenerator<FeatureBatch> {
+    checkOptions("embeddings", options);
     return embedRun(this.loaded, source, options);
   }
 
   /** Features of samples [n, …sampleShape] in data units: [n, …]. @throws OptionError as `embed` */
-  featuresOf(samples: NdArray<"float32">, options: LayerOptions = {}): Promise<NdArray<"float32">> {
+  async featuresOf(samples: NdArray<"float32">, options: LayerOptions = {}): Promise<NdArray<"float32">> {
+    checkOptions("featuresOf", options);
     return embedding(this.loaded, options)(samples);
   }
 
@@ -308,6 +305,7 @@ export class Run {
    * @throws OptionError as `embed`, or for another extension; DataError; FileError
    */
   async embedInto(path: string, source?: string, options: EmbedFileOptions = {}): Promise<EmbedSummary> {
+    checkOptions("embedInto", options);
     const { embedIntoFile } = await import("./use/embed-file.node.ts");
     return embedIntoFile(this.loaded, source, path, options);
   }
@@ -329,6 +327,7 @@ export class Run {
    * @throws OptionError where the model has no features or the data no classes; DataError
    */
   async probe(source?: Source, options: RunProbeOptions = {}): Promise<RunProbe> {
+    checkOptions("probe", options);
     const { probeRun } = await import("./measure/probe.node.ts");
     return probeRun(this.loaded, source, options);
   }
@@ -343,6 +342,7 @@ export class Run {
     among: string,
     options: NeighborOptions = {},
   ): Promise<readonly Neighbors[]> {
+    checkOptions("neighbors", options);
     const { nearestImages } = await import("./use/neighbors.node.ts");
     return nearestImages(this.loaded, typeof images === "string" ? [images] : images, among, options);
   }
@@ -355,6 +355,7 @@ export class Run {
 
   /** Images of a folder that are nearly the same by their features. @throws OptionError, DataError as `neighbors` */
   async duplicates(folder: string, options: DuplicateOptions = {}): Promise<Duplicates> {
+    checkOptions("duplicates", options);
     const { nearDuplicates } = await import("./use/neighbors.node.ts");
     return nearDuplicates(this.loaded, folder, options);
   }
@@ -363,7 +364,8 @@ export class Run {
    * Samples in data units from codes [n, dimensions], or a file of them (.npy, .csv, .parquet).
    * @throws OptionError where the model has no codes, or is conditional and no class is given; DataError
    */
-  decode(codes: string | NdArray<"float32">, options: DecodeOptions = {}): Promise<NdArray<"float32">> {
+  async decode(codes: string | NdArray<"float32">, options: DecodeOptions = {}): Promise<NdArray<"float32">> {
+    checkOptions("decode", options);
     return decodeRun(this.loaded, codes, options);
   }
 
@@ -378,6 +380,7 @@ export class Run {
    * @throws OptionError where the model finds no objects; DataError naming the image
    */
   async detect(image: string | PhotoImage, options: DetectFilesOptions = {}): Promise<Found> {
+    checkOptions("detect", options);
     const { classes } = detectorRun(this.loaded);
     const name = typeof image === "string" ? image : "the image";
     const unreadable = (_: NamedImage, reason: string): never => {
@@ -398,6 +401,7 @@ export class Run {
 
   /** Finds objects in many images, one after the other; `findImages` lists those of folders and patterns. */
   detections(images: readonly NamedImage[], options: DetectFilesOptions = {}): AsyncGenerator<DetectedImage> {
+    checkOptions("detections", options);
     return detected(detectorRun(this.loaded), images, options);
   }
 
@@ -416,6 +420,7 @@ export class Run {
     video: string | AsyncIterable<VideoFrame> | Iterable<VideoFrame>,
     options: DetectFramesOptions = {},
   ): AsyncGenerator<FoundInFrame> {
+    checkOptions("detectVideo", options);
     const run = detectorRun(this.loaded);
     const { detectFrames } = await import("./use/detect-video.node.ts");
     for await (const { frame, found, cut } of detectFrames(run, video, options)) {
@@ -430,6 +435,7 @@ export class Run {
    * @throws OptionError where the data has changed since the fit, the split is empty or the model is a detector (`evaluateBoxes`)
    */
   async evaluate(options: EvaluationOptions = {}): Promise<Evaluation> {
+    checkOptions("evaluate", options);
     const { evaluateRun } = await import("./measure/eval.node.ts");
     return evaluateRun(this.loaded, options);
   }
@@ -446,6 +452,7 @@ export class Run {
     data?: string | DataSource | DetectionSet,
     options: DetectionEvaluationOptions & { readonly reading?: Readonly<Record<string, unknown>> } = {},
   ): Promise<DetectionEvaluation> {
+    checkOptions("evaluateBoxes", options);
     const { evaluateDetector } = await import("./measure/detection.node.ts");
     const { reading, ...measuring } = options;
     const run = detectorRun(this.loaded);
@@ -469,6 +476,7 @@ export class Run {
    * @throws OptionError where it has no such graph; FileError
    */
   async export(path: string, options: ExportOptions = {}): Promise<ExportSummary> {
+    checkOptions("export", options);
     const { exportRun } = await import("./export/export.node.ts");
     const { precision = "fp32" } = options;
     const { given, trust } = this.loaded.source;
@@ -551,12 +559,6 @@ type SomeMethod = Methods[keyof Methods];
 export type RunOf<N extends ModelName> = Omit<Run, SomeMethod> &
   Pick<Run, Methods[Extract<AbilityOf<N>, keyof Methods>]>;
 
-/** How a run is opened. */
-export interface OpenRunOptions<N extends ModelName = ModelName> extends LoadRunOptions {
-  /** The model that the run must be of; the methods of the result are then those that it can do. */
-  readonly model?: N;
-}
-
 /**
  * Opens a run folder: its model with its weights, on a runtime.
  *
@@ -574,7 +576,9 @@ export function openRun<const N extends ModelName>(
 ): Promise<RunOf<N>>;
 export function openRun<N extends ModelName>(folder: string, options?: OpenRunOptions<N>): Promise<RunOf<N>>;
 export function openRun(folder: string, options?: OpenRunOptions): Promise<Run>;
-export async function openRun(folder: string, { model, ...options }: OpenRunOptions = {}): Promise<Run> {
+export async function openRun(folder: string, given: OpenRunOptions = {}): Promise<Run> {
+  checkOptions("openRun", given);
+  const { model, ...options } = given;
   const run = new Run(await loadRun(folder, options));
   if (model === undefined || run.config.model === model) return run;
   await run.release();

@@ -39,6 +39,16 @@ export interface TrainingBatches {
   feeds(step: number, rows?: Rows): BatchFeeds | Promise<BatchFeeds>;
   /** Names of the samples of a step, for errors. */
   names(step: number): readonly string[];
+  /** Rows one by one, where each is a sample of its own and depends on no other. */
+  readonly single?: SingleRows;
+}
+
+/** The rows of batches one by one, so that each can be made where its sample is. */
+export interface SingleRows {
+  /** Which training sample each row of the batch of a step is. */
+  samples(step: number): Uint32Array;
+  /** The inputs of these rows of the batch of a step. */
+  feeds(step: number, rows: ArrayLike<number>): BatchFeeds;
 }
 
 /** Measures what a model makes of held-out samples, beside its losses. */
@@ -119,7 +129,7 @@ export function batchFeeds(batch: Batch): Record<string, NdArray> & { readonly x
 
 /** Shapes of a batch of `count` samples of the split. */
 function batchShapeOf(split: Split, count: number): BatchShape {
-  const { x, label, source } = split.batch([0]);
+  const { x, label, source } = split.batch([split.example ?? 0]);
   const shape = [count, ...x.shape.slice(1)];
   return {
     x: shape,
@@ -145,17 +155,20 @@ export function trainingBatches({
   const indices = (step: number): Uint32Array =>
     batchIndices(split.count, batchSize, step, orderGenerator(random));
   const noise = random.split("noise of samples");
+  const feedsOf = (step: number, rows: ArrayLike<number>): BatchFeeds => {
+    const all = indices(step);
+    const own = Uint32Array.from(rows, (row) => all[row] ?? 0);
+    const drawn = split.redrawn?.(own, (i) => noise.split(step).split(rows[i] ?? 0));
+    return batchFeeds(drawn ?? split.intensities?.(own) ?? split.batch(own));
+  };
   return {
     count: split.count,
     batchSize,
     random,
     shape: (rows) => ({ ...batchShapeOf(split, rows), intensities: split.intensities !== undefined }),
-    feeds(step, rows = { first: 0, count: batchSize }) {
-      const own = indices(step).subarray(rows.first, rows.first + rows.count);
-      const drawn = split.redrawn?.(own, (i) => noise.split(step).split(rows.first + i));
-      return batchFeeds(drawn ?? split.intensities?.(own) ?? split.batch(own));
-    },
+    feeds: (step, { first, count } = { first: 0, count: batchSize }) => feedsOf(step, range(first, count)),
     names: (step) => Array.from(indices(step), String),
+    single: { samples: indices, feeds: feedsOf },
   };
 }
 

@@ -4,6 +4,7 @@ import type { State } from "../program/program.ts";
 import type { FitData, Rows, TrainingBatches } from "./batches.ts";
 import type { GradientPool } from "./gradient-parts.ts";
 import type { ResolvedFitOptions } from "./options.ts";
+import type { SampleOwners } from "./ranks/owners.ts";
 import type { Ranks } from "./ranks/ranks.node.ts";
 import type { RunFolder, RunProgress } from "./run-folder.node.ts";
 import type { StepTracer } from "./step.ts";
@@ -104,4 +105,6 @@ export interface Fit {
   readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches, share?: Rows) => Promise<GradientPool>;
   /** The other ranks of the job, of which this is rank 0. */
   readonly ranks?: Ranks;
+  /** Which of them holds which training samples; all hold all where it is left out. */
+  readonly owners?: SampleOwners;
 }

@@ -34,7 +34,7 @@ export async function fitHere(fit: Fit): Promise<FitSummary> {
 
 /** @param begun is noted in it once a step is done */
 async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummary> {
-  const { options, folder, ranks } = fit;
+  const { options, folder, ranks, owners } = fit;
   const shouldStop = (): boolean => fit.shouldStop?.() ?? false;
   let loop: FitLoop | undefined;
   const control: FitControl = {
@@ -62,7 +62,8 @@ async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummar
     ...(threads !== undefined && { threads }),
   });
   const { replicaPool } = fit;
-  const pool = await gradientPool({ tracer, source, options, runtime, replicaPool, ranks, shouldStop });
+  const work = { tracer, source, options, runtime, replicaPool, ranks, owners, shouldStop };
+  const pool = await gradientPool(work);
   let summary: FitSummary;
   loop.onStep = () => {
     begun.steps = true;

@@ -12,7 +12,7 @@ import { initialVectors, type Snapshot, Trainer } from "./trainer.ts";
 // A fit on the ranks other than 0: they compute what rank 0 orders, and write nothing.
 
 /** A fit, as far as a rank other than 0 takes part in it. */
-export interface FollowedFit extends Pick<Fit, "model" | "options" | "replicaPool"> {
+export interface FollowedFit extends Pick<Fit, "model" | "options" | "replicaPool" | "owners"> {
   readonly data: TrainData;
   readonly ranks: Ranks;
   readonly shouldStop: () => boolean;
@@ -54,7 +54,7 @@ export async function orderVectors(
  * @throws TrainingError where rank 0, or any other, has failed
  */
 export async function followFit(fit: FollowedFit): Promise<FitSummary> {
-  const { model, data, options, ranks, replicaPool, shouldStop } = fit;
+  const { model, data, options, ranks, owners, replicaPool, shouldStop } = fit;
   const tracer = tracerOf(model, options);
   const source = batchSourceOf(data, options);
   const threads = replicaThreads(options);
@@ -63,7 +63,7 @@ export async function followFit(fit: FollowedFit): Promise<FitSummary> {
     deterministic: options.deterministic,
     ...(threads !== undefined && { threads }),
   });
-  const work: GradientWork = { tracer, source, options, runtime, replicaPool, ranks, shouldStop };
+  const work: GradientWork = { tracer, source, options, runtime, replicaPool, ranks, owners, shouldStop };
   const pool = await gradientPool(work);
   let trainer: Trainer | undefined;
   try {

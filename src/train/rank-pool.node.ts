@@ -7,6 +7,8 @@ import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import type { Rows, TrainingBatches } from "./batches.ts";
 import { accumulatingPool, type GradientPool, type PartResult } from "./gradient-parts.ts";
 import type { ResolvedFitOptions } from "./options.ts";
+import { RankBatches } from "./rank-batches.node.ts";
+import type { SampleOwners } from "./ranks/owners.ts";
 import type { Ranks } from "./ranks/ranks.node.ts";
 import { isAdversarial, isStaged, type StepTracer } from "./step.ts";
 
@@ -68,6 +70,7 @@ async function meanOf(parts: readonly PartResult[]): Promise<PartResult & { read
  * rank, as those of the last part are where one process computes several.
  * @param own computes the gradient of this rank's share
  * @param shouldStop whether this rank is to stop, which rank 0 is told
+ * @param batches where samples lie on several ranks, which meet for each step
  */
 export function rankPool(
   own: GradientPool,
@@ -76,6 +79,7 @@ export function rankPool(
   { count }: Rows,
   batchSize: number,
   shouldStop: () => boolean,
+  batches?: RankBatches,
 ): GradientPool {
   const weight = count / batchSize;
   const buffers = buffersOf(tracer.model);
@@ -83,6 +87,7 @@ export function rankPool(
   return {
     parts: 1,
     async compute(step, vectors) {
+      batches?.meet(step);
       let mean: Awaited<ReturnType<typeof meanOf>> | undefined;
       let fault: unknown;
       try {
@@ -146,19 +151,27 @@ export interface GradientWork {
     | ((tracer: StepTracer, source: TrainingBatches, share?: Rows) => Promise<GradientPool>)
     | undefined;
   readonly ranks?: Ranks | undefined;
+  /** Where each rank holds its own samples alone. */
+  readonly owners?: SampleOwners | undefined;
   readonly shouldStop: () => boolean;
 }
 
 /** The pool of a fit: replicas, parts one after another, and ranks; undefined where a step is computed as a whole. */
 export async function gradientPool(work: GradientWork): Promise<GradientPool | undefined> {
-  const { tracer, source, options, runtime, replicaPool, ranks, shouldStop } = work;
+  const { tracer, source, options, runtime, replicaPool, ranks, owners, shouldStop } = work;
   const parts = options.replicas * options.accumulate;
   if (ranks === undefined && parts === 1) return undefined;
-  const share = ranks && shareOfRank(ranks.rank, ranks.size, options);
+  const shares =
+    ranks && Array.from({ length: ranks.size }, (_, rank) => shareOfRank(rank, ranks.size, options));
+  const share = ranks && shares?.[ranks.rank];
+  const batches =
+    owners === undefined || ranks === undefined || shares === undefined
+      ? undefined
+      : new RankBatches(source, owners, ranks, shares);
   const own =
     options.replicas > 1 && replicaPool !== undefined
       ? await replicaPool(tracer, source, share)
-      : await accumulatingPool(tracer, source, parts, runtime, share);
+      : await accumulatingPool(tracer, batches ?? source, parts, runtime, share);
   if (ranks === undefined || share === undefined) return own;
-  return rankPool(own, tracer, ranks, share, options.batchSize, shouldStop);
+  return rankPool(own, tracer, ranks, share, options.batchSize, shouldStop, batches);
 }

@@ -1,6 +1,6 @@
 import { AbilityError, DataError, OptionError } from "../errors.ts";
 import type { ExportedAbility, ExportedAbilityName, ExportedModel, ExportedPort } from "../model/exported.ts";
-import { nearest } from "../nearest.ts";
+import { checkNames, type NamesOf } from "../options.ts";
 import type { Backend, Graph } from "./backend.ts";
 import { feedsOfRows, ignoredColumns, rowsOfOutputs } from "./cells.ts";
 import { imputed } from "./impute.ts";
@@ -83,16 +83,6 @@ export function refuseAbility({ model, abilities, leftOut, outside }: ExportedMo
 function whole(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value;
   throw new OptionError(`option ${name}: must be a whole number from ${least} to ${most}, not ${value}`);
-}
-
-/** Refuses names of options that there are not. @throws OptionError */
-function checkOptions(options: object, known: readonly string[]): void {
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
-  const meant = nearest(unknown, known);
-  throw new OptionError(
-    `there is no option ${JSON.stringify(unknown)}${meant === undefined ? `; there are ${known.join(", ")}` : `; did you mean ${meant}?`}`,
-  );
 }
 
 /** The sides of images that an input takes; undefined for other inputs. */
@@ -216,7 +206,11 @@ export class Engine {
     options: Plain<DetectOptions>,
     signal: AbortSignal | undefined,
   ): Promise<FoundIn> {
-    checkOptions(options, ["confidence", "iou", "maximum", "signal"]);
+    checkNames("detect", options, {
+      confidence: true,
+      iou: true,
+      maximum: true,
+    } satisfies NamesOf<typeof options>);
     const ability = this.ability("detect");
     const { confidence, iou, maximum } = options;
     for (const [name, share] of Object.entries({ confidence, iou })) {
@@ -272,7 +266,7 @@ export class Engine {
     take: (values: Values) => void,
   ): Promise<readonly string[] | undefined> {
     const { samples, options, kind } = work;
-    checkOptions(options, ["firstRow", "batchSize", "signal"]);
+    checkNames(kind, options, { firstRow: true, batchSize: true } satisfies NamesOf<typeof options>);
     const ability = this.ability(kind);
     const ports = required(ability.inputs);
     const [first] = ports;
@@ -356,7 +350,9 @@ export class Engine {
     options: Plain<ImputeOptions>,
     signal: AbortSignal | undefined,
   ): Promise<Imputed> {
-    checkOptions(options, ["draws", "seed", "label", "steps", "signal"]);
+    checkNames("impute", options, { draws: true, seed: true, label: true, steps: true } satisfies NamesOf<
+      typeof options
+    >);
     const ability = this.ability("impute");
     const { draws = 5, seed = 0, steps } = options;
     whole("draws", draws, 1, 1_000_000);
@@ -401,7 +397,13 @@ export class Engine {
   }
 
   private async sample(options: Plain<SampleOptions>, inSteps: boolean, watch: Watch): Promise<Samples> {
-    checkOptions(options, ["count", "seed", "label", "noise", "batchSize", "signal", "onStep"]);
+    checkNames("sample", options, {
+      count: true,
+      seed: true,
+      label: true,
+      noise: true,
+      batchSize: true,
+    } satisfies NamesOf<typeof options>);
     const ability = this.ability("sample");
     const { label, noise = {} } = options;
     const count = whole("count", options.count ?? 1, 0, MOST_SAMPLES);

@@ -13,6 +13,7 @@ import { fetchBytes } from "./fetch.ts";
 import { abortable, modelOf } from "./model.ts";
 import { MOST_RECORD_BYTES, readRecord } from "./record.ts";
 import {
+  checkLoading,
   fromAddress,
   fromMemory,
   isFiles,
@@ -158,6 +159,7 @@ export async function load<A extends ExportedAbilityName = never>(
   source: ModelSource,
   options: LoadOptions<A> = {},
 ): Promise<Model<A>> {
+  checkLoading(options);
   const { signal, needs } = options;
   signal?.throwIfAborted();
   const opening = async (): Promise<Model<A>> => {

@@ -3,6 +3,7 @@ import type { ExportedAbilityName, ExportedModel } from "../model/exported.ts";
 import type { Watch, Work } from "./engine.ts";
 import { abortable, type Executor, modelOf } from "./model.ts";
 import { type LoadRequest, type Reply, type Request, receivedError } from "./protocol.ts";
+import { checkLoading } from "./source.ts";
 import type { ImageInput, LoadOptions, Model, ModelSource } from "./types.ts";
 
 // Exported models in a page. In Node, `eidos/use` is index.node.ts.
@@ -212,6 +213,7 @@ export async function load<A extends ExportedAbilityName = never>(
   source: ModelSource,
   options: LoadOptions<A> = {},
 ): Promise<Model<A>> {
+  checkLoading(options);
   const { signal, needs, provider, threads, worker = true, wasmPaths, wasmBinary } = options;
   signal?.throwIfAborted();
   const isAddress = typeof source === "string" || source instanceof URL;

@@ -1,9 +1,10 @@
 import { DataError, OptionError } from "../errors.ts";
 import type { ExportedAbilityName, ExportedModel } from "../model/exported.ts";
+import { checkNames, type NamesOf } from "../options.ts";
 import { refuseAbility } from "./engine.ts";
 import { addressBelow, fetchBytes } from "./fetch.ts";
 import { MOST_RECORD_BYTES } from "./record.ts";
-import type { ModelFiles, ModelSource } from "./types.ts";
+import type { LoadOptions, ModelFiles, ModelSource } from "./types.ts";
 
 /** The most bytes of an ONNX file: Protocol Buffers hold no more. */
 export const MOST_FILE_BYTES = 2 ** 31 - 1;
@@ -18,6 +19,21 @@ export const RECORD = "model.json";
 export type ReadFile = (name: string) => Promise<Uint8Array>;
 
 const mostBytes = (name: string): number => (name === RECORD ? MOST_RECORD_BYTES : MOST_FILE_BYTES);
+
+const LOADING: NamesOf<LoadOptions> = {
+  needs: true,
+  provider: true,
+  threads: true,
+  worker: true,
+  wasmPaths: true,
+  wasmBinary: true,
+  signal: true,
+};
+
+/** Refuses options of `load` that are not known. @throws OptionError */
+export function checkLoading(options: LoadOptions): void {
+  checkNames("load", options, LOADING);
+}
 
 /** Whether a source is the files themselves. */
 export function isFiles(source: ModelSource): source is ModelFiles {

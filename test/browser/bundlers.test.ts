@@ -5,10 +5,11 @@ import { fileURLToPath } from "node:url";
 import { type Browser, chromium } from "playwright-core";
 import { build, createServer, type InlineConfig, preview } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import webpack from "webpack";
 import { findChromium } from "./browser.ts";
 
-// A page that Vite builds with `eidos/use` of the build of this package, by the configuration of docs/guide/use.md and no other: as it is served while one
-// works on it, and as it is built. The worker and the files of WebAssembly are found without being named.
+// A page that bundlers build with `eidos/use` of the build of this package, by the configuration of docs/guide/use.md and no other: by Vite as it is served
+// while one works on it, and as it is built; by webpack as it is built. The worker and the files of WebAssembly are found without being named.
 
 const executablePath = findChromium();
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -34,7 +35,7 @@ interface Used {
   readonly provider: string;
 }
 
-describe.skipIf(executablePath === undefined)("a page that Vite builds", () => {
+describe.skipIf(executablePath === undefined)("a page that a bundler builds", () => {
   let project = "";
   let browser: Browser;
   let config: InlineConfig;
@@ -93,7 +94,7 @@ describe.skipIf(executablePath === undefined)("a page that Vite builds", () => {
     await page.close();
   }
 
-  it("scores in a worker as it is built", async () => {
+  it("scores in a worker as Vite builds it", async () => {
     await build(config);
     const files = await readdir(join(project, "dist/assets"));
     expect(files.some((file) => /^worker-.*\.js$/.test(file))).toBe(true);
@@ -106,10 +107,34 @@ describe.skipIf(executablePath === undefined)("a page that Vite builds", () => {
     }
   });
 
-  it("scores in a worker while one works on it", async () => {
+  it("scores in a worker as Vite serves it while one works on it", async () => {
     const server = await createServer(config);
     try {
       await server.listen();
+      await expectUsed(server.resolvedUrls?.local[0]);
+    } finally {
+      await server.close();
+    }
+  });
+
+  it("scores in a worker as webpack builds it", async () => {
+    const built = join(project, "packed");
+    await mkdir(built);
+    await symlink(join(root, "test/fixtures/export"), join(built, "models"));
+    await writeFile(join(built, "index.html"), PAGE);
+    const compiler = webpack({
+      mode: "development",
+      context: project,
+      entry: "./page.js",
+      output: { path: built, filename: "page.js", publicPath: "/" },
+    });
+    const stats = await new Promise<webpack.Stats | undefined>((resolve, reject) =>
+      compiler.run((error, result) => (error ? reject(error) : resolve(result))),
+    );
+    const { errors, warnings } = stats?.toJson({ all: false, errors: true, warnings: true }) ?? {};
+    expect({ errors, warnings }).toEqual({ errors: [], warnings: [] });
+    const server = await preview({ ...config, build: { outDir: "packed" } });
+    try {
       await expectUsed(server.resolvedUrls?.local[0]);
     } finally {
       await server.close();

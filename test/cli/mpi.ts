@@ -1,6 +1,9 @@
 import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { main, type Outcome, outcomeOf } from "./support.ts";
+import { stat } from "node:fs/promises";
+import { expect } from "vitest";
+import { RunFolder } from "../../src/train/run-folder.node.ts";
+import { main, type Outcome, outcomeOf, timelessMetrics } from "./support.ts";
 
 // Ranks of an MPI job in tests. Where there is no MPI, these are skipped, and that is printed.
 
@@ -119,4 +122,32 @@ export async function ranksSucceed(
     throw new Error(`${count} ranks of eidos ${args.join(" ")}: code ${outcome.code}\n${outcome.stderr}`);
   }
   return outcome;
+}
+
+export const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+export const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+/** Two runs agree at every row: loss and norm of the gradient to 1e-5 of what they are. */
+export async function expectCloseRuns(one: string, other: string, steps: number): Promise<void> {
+  const [a, b] = await Promise.all([one, other].map((folder) => timelessMetrics(folder)));
+  expect(a).toHaveLength(steps);
+  expect(b).toHaveLength(steps);
+  a?.forEach((row, i) => {
+    for (const name of ["loss", "gradientNorm", "validationLoss"]) {
+      const [x, y] = [Number(row[name]), Number(b?.[i]?.[name])];
+      expect(Math.abs(x - y), `${name} of row ${i}`).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(x)));
+    }
+  });
+}
+
+/** Two runs are the same, bit for bit. */
+export async function expectSameRuns(one: string, other: string): Promise<void> {
+  expect(await timelessMetrics(one)).toEqual(await timelessMetrics(other));
+  const [a, b] = await Promise.all([one, other].map((folder) => new RunFolder(folder).readCheckpoint()));
+  expect(a?.vectors).toEqual(b?.vectors);
 }

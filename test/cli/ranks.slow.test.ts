@@ -1,11 +1,19 @@
-import { readFile, rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../support.ts";
 import { squares } from "../tasks/measure/detection-support.ts";
-import { launchers, ranksSucceed, startRanks } from "./mpi.ts";
-import { built, QUICK, succeed, timelessMetrics } from "./support.ts";
+import {
+  exists,
+  expectCloseRuns,
+  expectSameRuns,
+  launchers,
+  pause,
+  ranksSucceed,
+  startRanks,
+} from "./mpi.ts";
+import { built, QUICK, succeed } from "./support.ts";
 
 const STEPS = 50;
 const FIT = [
@@ -18,34 +26,11 @@ beforeAll(async () => {
   cwd = await temporaryFolder();
 });
 
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
+const expectClose = (one: string, other: string): Promise<void> =>
+  expectCloseRuns(join(cwd, one), join(cwd, other), STEPS);
 
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
-
-/** Two runs agree at every row: loss and norm of the gradient to 1e-5 of what they are. */
-async function expectClose(one: string, other: string): Promise<void> {
-  const [a, b] = await Promise.all([one, other].map((name) => timelessMetrics(join(cwd, name))));
-  expect(a).toHaveLength(STEPS);
-  expect(b).toHaveLength(STEPS);
-  a?.forEach((row, i) => {
-    for (const name of ["loss", "gradientNorm", "validationLoss"]) {
-      const [x, y] = [Number(row[name]), Number(b?.[i]?.[name])];
-      expect(Math.abs(x - y), `${name} of row ${i}`).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(x)));
-    }
-  });
-}
-
-async function expectSame(one: string, other: string): Promise<void> {
-  expect(await timelessMetrics(join(cwd, one))).toEqual(await timelessMetrics(join(cwd, other)));
-  const [a, b] = await Promise.all(
-    [one, other].map((name) => new RunFolder(join(cwd, name)).readCheckpoint()),
-  );
-  expect(a?.vectors).toEqual(b?.vectors);
-}
+const expectSame = (one: string, other: string): Promise<void> =>
+  expectSameRuns(join(cwd, one), join(cwd, other));
 
 describe.each(launchers)("ranks of $name", (launcher) => {
   const at = (name: string): string => `${launcher.command}-${name}`;

@@ -181,7 +181,13 @@ describe("in a page", () => {
       logLevel: "silent",
     });
     const files = Object.keys(metafile.inputs).map((path) => path.replace(/^.*src\//, ""));
-    expect(files.sort()).toEqual(["errors.ts", "printable.ts", "serve/client.ts"]);
+    expect(files.sort()).toEqual([
+      "errors.ts",
+      "nearest.ts",
+      "options.ts",
+      "printable.ts",
+      "serve/client.ts",
+    ]);
     const [bundle] = outputFiles;
     expect(present(bundle).contents.length).toBeLessThan(10_000);
     expect(present(bundle).text).not.toMatch(/node:|\bprocess\.|\brequire\(/);

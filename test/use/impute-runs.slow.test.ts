@@ -168,7 +168,7 @@ describe("gaps that a loaded model fills in", () => {
       [[{ ...row, draw: 1 }], {}, /rows\[0\] has a column "draw"/],
       [[row], { draws: 0 }, /option draws: must be a whole number from 1/],
       [[row], { label: 1 }, /option label: maf knows no classes/],
-      [[row], { drawz: 1 }, /no option "drawz"; did you mean draws/],
+      [[row], { drawz: 1 }, /no option drawz; did you mean draws/],
     ];
     for (const [table, options, message] of refused)
       await expect(model.impute(table, options)).rejects.toThrow(message);

@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FileError } from "../../errors.ts";
+import { checkNames, type NamesOf } from "../../options.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import type { CsvWriting, MarkedCells } from "../files/csv.ts";
 import { pathBelow } from "../files/data-folder.node.ts";
@@ -90,8 +91,10 @@ export async function convertDetections(
   out: string,
   format: DetectionFormat,
   onProgress?: (share: number) => void,
-  { csvSafe = true }: Pick<CsvWriting, "csvSafe"> = {},
+  writing: Pick<CsvWriting, "csvSafe"> = {},
 ): Promise<Conversion> {
+  checkNames("convertDetections", writing, { csvSafe: true } satisfies NamesOf<typeof writing>);
+  const { csvSafe = true } = writing;
   await refuseTaken(out);
   const items = (Object.keys(set.splits) as SplitName[]).flatMap((split) =>
     Array.from({ length: set.splits[split].count }, (_, index) => {

@@ -1,22 +1,14 @@
 import { constants } from "node:buffer";
 import { createHash } from "node:crypto";
-import { basename, extname, join } from "node:path";
+import { basename } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { checkMemory, counted, showCount } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { elementCount } from "../../tensor/array.ts";
-import { DataFolder, type FolderOptions } from "../files/data-folder.node.ts";
-import { FILE_KINDS } from "../files/files.node.ts";
 import { binarized } from "../sources/binarize.ts";
 import type { DataSet, SplitName } from "../sources/data-set.ts";
-import {
-  describeSplits,
-  isGuessedTest,
-  randomSplit,
-  splitOfFolder,
-  storedSplit,
-} from "../sources/data-set.ts";
+import { describeSplits, randomSplit, storedSplit } from "../sources/data-set.ts";
 import type { PlainImages } from "../sources/memory.ts";
 import type { DataOptions, ResolvedDataOptions } from "../sources/options.ts";
 import { resolveDataOptions } from "../sources/options.ts";
@@ -32,115 +24,14 @@ import {
 } from "./decode-all.node.ts";
 import { DepthWatch } from "./depth.node.ts";
 import { type AskedFormat, type ImageFormat, Originals } from "./format.ts";
+import {
+  digestOfFiles,
+  type FolderImages,
+  IMAGE_EXTENSIONS,
+  type ImageFile,
+  imagesToRead,
+} from "./listing.node.ts";
 import { importSharp } from "./sharp.node.ts";
-
-const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"]);
-
-/** An image file of a folder and where it belongs, as far as its folders show. */
-export interface ImageFile {
-  /** Path below the folder. */
-  readonly name: string;
-  readonly className: string | undefined;
-  readonly split: SplitName | undefined;
-  /** The bytes of the file. @throws DataError where it cannot be read */
-  read(): Promise<Uint8Array>;
-}
-
-/** The images of a folder. */
-export interface FolderImages {
-  /** In order of names. */
-  readonly images: readonly ImageFile[];
-  /** Links to images that lead out of the folder, and folders that are not looked into; with the reason. */
-  readonly leftOut: readonly { readonly name: string; readonly detail: string }[];
-  /** What was decided about folders and images beside them, a line each. */
-  readonly notes: readonly string[];
-}
-
-/** True for the entry of a folder that has the extension of an image. */
-export const isImage = (entry: { readonly name: string; isDirectory(): boolean }): boolean =>
-  !entry.isDirectory() && IMAGE_EXTENSIONS.has(extname(entry.name).toLowerCase());
-
-const hasImageName = (path: string): boolean => IMAGE_EXTENSIONS.has(extname(path).toLowerCase());
-
-/**
- * Every image below a folder: directly in it, or one class a subfolder (images deeper down belong to that class too), within folders
- * of splits where there is one `train`. Links are followed; one to an image that leads out of the folder is left out unless
- * `followLinks`.
- * @throws DataError where there is no such folder, or a link to a folder leads out: classes and splits are folders
- */
-export async function findAllImages(path: string, options: FolderOptions = {}): Promise<FolderImages> {
-  const folder = await DataFolder.open(path, options);
-  const { files, folders, leftOut } = await folder.list();
-  const away = leftOut.find(({ kind, isFolder }) => kind === "outside" && isFolder);
-  if (away !== undefined) throw new DataError(`${join(path, away.path)}: ${away.detail}`);
-  const held = files.filter(hasImageName);
-  const parts = splitFolders(folders, held);
-  const unused = new Map<string, number>();
-  const images = held.flatMap((name): ImageFile[] => {
-    const [first = "", ...rest] = name.split("/").slice(0, -1);
-    const split = parts.get(first);
-    if (parts.size > 0 && split === undefined) {
-      unused.set(first, (unused.get(first) ?? 0) + 1);
-      return [];
-    }
-    const className = parts.size > 0 ? rest[0] : first === "" ? undefined : first;
-    return [{ name, className, split, read: () => folder.read(name, FILE_KINDS.image) }];
-  });
-  const guessed = [...parts.keys()].filter(isGuessedTest);
-  return {
-    images,
-    leftOut: leftOut
-      .filter(({ path, isFolder }) => isFolder || hasImageName(path))
-      .map(({ path: name, detail }) => ({ name, detail })),
-    notes: [
-      ...guessed.map((name) => `the folder ${name} is taken for the test split`),
-      ...[...unused].map(([name, count]) =>
-        name === ""
-          ? `left out ${count} images beside the folders of splits: ${held.find((each) => !each.includes("/"))}`
-          : `left out the folder ${name} with ${count} images: it is no split, as ${[...parts.keys()].join(", ")} are`,
-      ),
-    ],
-  };
-}
-
-/**
- * The folders that are splits: none, or `train` and others. A folder `train` without folders of its own among others that are no splits is a
- * class.
- */
-function splitFolders(folders: readonly string[], images: readonly string[]): ReadonlyMap<string, SplitName> {
-  const top = folders.filter((name) => !name.includes("/"));
-  const named = top.flatMap((name) => {
-    const split = splitOfFolder(name);
-    return split === undefined ? [] : [[name, split] as const];
-  });
-  const [training, ...others] = named;
-  const isClass =
-    training !== undefined &&
-    others.length === 0 &&
-    images.some((name) => name.includes("/") && !name.startsWith(`${training[0]}/`)) &&
-    !folders.some((name) => name.startsWith(`${training[0]}/`));
-  return named.some(([, split]) => split === "train") && !isClass ? new Map(named) : new Map();
-}
-
-/**
- * Images beside the folders of classes have no class: where they are fewer than those that have one they are left out, otherwise there are no
- * classes. Either is noted.
- */
-function withoutStrays(images: readonly ImageFile[]): {
-  readonly kept: readonly ImageFile[];
-  readonly notes: readonly string[];
-} {
-  const strays = images.filter(({ className }) => className === undefined);
-  const [first] = strays;
-  const classed = images.length - strays.length;
-  if (first === undefined || classed === 0) return { kept: images, notes: [] };
-  if (strays.length < classed) {
-    const note = `left out ${strays.length} beside the folders of classes: ${first.name}${strays.length > 1 ? ", …" : ""}`;
-    return { kept: images.filter(({ className }) => className !== undefined), notes: [note] };
-  }
-  const note = `no classes are read: ${strays.length} images are beside the folders of classes (${first.name}, …), ${classed} in them`;
-  return { kept: images.map((image) => ({ ...image, className: undefined })), notes: [note] };
-}
 
 /** An image of a data set, read when it is asked for. Its name is the path within the folder, or where it is in a list: `images[3]`. */
 type Item = ImageFile;
@@ -185,6 +76,7 @@ function imageSet(
     depths,
     format,
     notes: ofDecoding = [],
+    isFolder = false,
   }: {
     pixels: Uint8Array;
     shape: readonly number[];
@@ -193,6 +85,8 @@ function imageSet(
     /** How files were decoded. */
     format?: ImageFormat;
     notes?: readonly string[];
+    /** Whether they are the files of a folder. */
+    isFolder?: boolean;
   },
   options: ResolvedDataOptions,
 ): DataSet {
@@ -223,6 +117,9 @@ function imageSet(
     kind: "image",
     sampleShape: shape,
     splits,
+    ...(isFolder && {
+      origin: { kind: "folder", rows: Uint32Array.from(parts.train), names: digestOfFiles(items) },
+    }),
     ...(classes !== undefined && { classes }),
     ...(format !== undefined && { format: { size: format.size, color: format.channels } }),
     fingerprint: hash.update(pixels).digest("hex").slice(0, 16),
@@ -239,7 +136,7 @@ function imageSet(
 }
 
 /** @throws MemoryError where decoded images would not fit into memory, or into one array */
-function checkDecoded(label: string, count: number, shape: readonly number[]): void {
+export function checkDecoded(label: string, count: number, shape: readonly number[]): void {
   const limit = memoryLimit();
   const largest = { bytes: constants.MAX_LENGTH, source: "one array holds" };
   checkMemory(
@@ -336,14 +233,14 @@ async function decodedSet(
       const pixels = first.pixels.subarray(index * length, (index + 1) * length);
       changes?.see(items[index]?.name ?? "", original, first.format, pixels);
     }
-    return imageSet(naming, items, first, options);
+    return imageSet(naming, items, { ...first, isFolder: folder !== undefined }, options);
   }
   const all = originalsOf(items, first.originals).withColorsOf(some);
   const { format, note } = all.choose(asked);
   const isSame = format.size === first.format.size && format.channels === first.format.channels;
   const last = isSame ? first : await decoded(format);
   const notes = [...naming.notes, ...(note === undefined ? [] : [note])];
-  return imageSet({ ...naming, notes }, items, last, options);
+  return imageSet({ ...naming, notes }, items, { ...last, isFolder: folder !== undefined }, options);
 }
 
 /**
@@ -368,8 +265,7 @@ export async function openImageFolder(
   const resolved = resolveDataOptions(options);
   askedFormat(resolved);
   await importSharp();
-  const { images: found, leftOut, notes } = await findAllImages(folder, resolved);
-  const { kept: images, notes: strays } = withoutStrays(found);
+  const { images, leftOut, notes } = await imagesToRead(folder, resolved);
   if (images.length === 0) {
     const looked = [...IMAGE_EXTENSIONS].join(", ");
     throw new DataError(
@@ -377,7 +273,7 @@ export async function openImageFolder(
     );
   }
   const order = (classes: readonly string[]) => classes.toSorted((a, b) => (a < b ? -1 : 1));
-  const naming = { name: basename(folder), label: folder, leftOut, notes: [...notes, ...strays], order };
+  const naming = { name: basename(folder), label: folder, leftOut, notes, order };
   return decodedSet(naming, images, resolved, { folder, ...hooks });
 }
 

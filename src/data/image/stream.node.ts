@@ -5,8 +5,9 @@ import type { PlainImages } from "../sources/memory.ts";
 import { type Shard, shareOf } from "../sources/shard.ts";
 import type { ImageChanges } from "./changes.node.ts";
 import { decodeLike } from "./decode.node.ts";
-import { type FolderImages, findAllImages, imageName } from "./folder.node.ts";
+import { imageName } from "./folder.node.ts";
 import type { ImageFormat } from "./format.ts";
+import { type FolderImages, findAllImages } from "./listing.node.ts";
 
 /** Consecutive images of a folder, or in memory, as a model sees them. */
 export interface ImageBatch {

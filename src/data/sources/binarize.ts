@@ -45,6 +45,47 @@ export function binarizeImages(
   return float32(bits, x.shape);
 }
 
+/** A training split of zeros and ones, with the probabilities of those where they are drawn anew. @param bytes that they are drawn of */
+function asTrained(split: Split, bytes: Split, { protocol }: Binarization): Split {
+  if (protocol !== "dynamic") return split;
+  return {
+    ...split,
+    intensities(indices) {
+      const { x, ...rest } = bytes.batch(indices);
+      return {
+        ...rest,
+        x: float32(
+          x.data.map((byte) => byte / LEVELS),
+          x.shape,
+        ),
+      };
+    },
+  };
+}
+
+/**
+ * Some training images of bytes as zeros and ones, as `binarized` makes them of all.
+ * @param positions of the images in the training split
+ */
+export function binarizedShare(
+  bytes: Split,
+  shape: readonly number[],
+  binarization: Binarization,
+  positions: Uint32Array,
+): Split {
+  const size = elementCount(shape);
+  const bits = new Uint8Array(bytes.count * size);
+  let labels: Uint32Array | undefined;
+  for (const [i, first] of positions.entries()) {
+    const { x, label } = bytes.batch([i]);
+    bits.set(binarizeImages(x, binarization, { part: "train", first }).data, i * size);
+    if (label === undefined) continue;
+    labels ??= new Uint32Array(bytes.count);
+    labels[i] = Number(label.data[0]);
+  }
+  return asTrained(storedSplit(bits, shape, range(0, bytes.count), labels), bytes, binarization);
+}
+
 /** A split of bytes as one of zeros and ones, kept in memory as bytes; labels stay. */
 function binarizedSplit(split: Split, name: SplitName, binarization: Binarization, shape: readonly number[]) {
   const size = elementCount(shape);
@@ -72,22 +113,11 @@ export function binarized(data: DataSet, binarization: Binarization): DataSet {
     );
   }
   const split = (name: SplitName): Split => binarizedSplit(splits[name], name, binarization, sampleShape);
-  const train = split("train");
-  const intensities: Split["intensities"] = (indices) => {
-    const { x, ...rest } = splits.train.batch(indices);
-    return {
-      ...rest,
-      x: float32(
-        x.data.map((byte) => byte / LEVELS),
-        x.shape,
-      ),
-    };
-  };
   return {
     ...data,
     kind: "binary",
     splits: {
-      train: binarization.protocol === "dynamic" ? { ...train, intensities } : train,
+      train: asTrained(split("train"), splits.train, binarization),
       validation: split("validation"),
       test: split("test"),
     },

@@ -20,6 +20,8 @@ export interface Batch {
 /** One of the three parts of a data set. */
 export interface Split {
   readonly count: number;
+  /** The position of a sample that is at hand, where not all are; others than those throw. Default: 0, as all are. */
+  readonly example?: number;
   /** The samples at the given positions, 0 … count − 1; a position may occur more than once. */
   batch(indices: ArrayLike<number>): Batch;
   /**
@@ -91,6 +93,15 @@ export const binarizationSchema = z
 
 export type Binarization = z.infer<typeof binarizationSchema>;
 
+/** Where the training samples of a file or folder stand in it, so that another process can read some of them alone. */
+export interface Origin {
+  readonly kind: "table" | "folder";
+  /** Of each training sample the row of the table, or the number of its file in the order of names; no two are the same. */
+  readonly rows: Uint32Array;
+  /** What the files of the folder are called, as a digest: numbers mean the same where names are. */
+  readonly names?: string;
+}
+
 /**
  * Samples to learn from, in memory.
  *
@@ -107,6 +118,8 @@ export interface DataSet {
   readonly splits: Readonly<Record<SplitName, Split>>;
   /** Pairs to fit a model to, instead of the training and validation splits. */
   readonly pairs?: Readonly<Record<"train" | "validation", Split>>;
+  /** Where training samples were read; undefined where that is no file or folder, or they are not what is read there. */
+  readonly origin?: Origin;
   /** Where paths to the samples begin, for models that lead from one data set to another. */
   readonly source?: DataSet;
   /** Tables only, those of zeros and ones among them. */

@@ -1,5 +1,5 @@
 import { DataError, OptionError } from "../../errors.ts";
-import { isRecord } from "../../options.ts";
+import { checkNames, isRecord, type NamesOf } from "../../options.ts";
 import type { SplitName } from "./data-set.ts";
 
 // Data that a program has in memory, in place of the name or path of some. A source is made by `points`, `images`, `rows` or
@@ -184,7 +184,8 @@ export function images(
   images: PixelArray | Each<PixelArray | LabeledImage<PixelArray>>,
   options: { readonly shape?: readonly number[]; readonly labels?: Each<ImageLabel> } = {},
 ): ImagesSource {
-  const { shape, labels } = isRecord(options) ? options : wrong("images: options", options, "an object");
+  checkNames("images", options, { shape: true, labels: true } satisfies NamesOf<typeof options>);
+  const { shape, labels } = options;
   const labeled = labels !== undefined && { labels };
   if (labels !== undefined) checkEach("images: labels", labels, "a list");
   if (shape === undefined) {

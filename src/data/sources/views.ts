@@ -44,7 +44,7 @@ export function onlyClasses(data: DataSet, names: readonly string[]): DataSet {
   if (splits.train.count === 0) {
     throw new DataError(`${name} has no training samples of the classes ${kept.join(", ")}`);
   }
-  const { classes: _classes, ...rest } = data;
+  const { classes: _classes, origin: _origin, ...rest } = data;
   return {
     ...rest,
     splits,
@@ -139,8 +139,9 @@ export function withPairs(data: DataSet, pairs: Pairs): DataSet {
       batch: (indices) => ({ ...targets.batch(indices), source: sources.batch(indices).x }),
     };
   };
+  const { origin: _origin, ...rest } = data;
   return {
-    ...data,
+    ...rest,
     pairs: { train: part(0, count - held), validation: part(count - held, held) },
     fingerprint: new Fingerprint()
       .text(data.fingerprint)
@@ -192,8 +193,9 @@ export function withSource(data: DataSet, source: DataSet): DataSet {
       ...(redrawn && { redrawn: (indices, randomOf) => withSource(redrawn(indices, randomOf), indices) }),
     };
   };
+  const { origin: _origin, ...rest } = data;
   return {
-    ...data,
+    ...rest,
     splits: { train: joined("train"), validation: joined("validation"), test: joined("test") },
     source,
     fingerprint: new Fingerprint().text(data.fingerprint).text(source.fingerprint).toString(),

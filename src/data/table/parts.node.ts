@@ -3,7 +3,7 @@ import { DataError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { listFolder } from "../files/files.node.ts";
-import { isImage } from "../image/folder.node.ts";
+import { isImage } from "../image/listing.node.ts";
 import type { Column } from "../sources/columns.ts";
 import { randomSplit, range, type SplitName, splitNamed } from "../sources/data-set.ts";
 import type { ResolvedDataOptions } from "../sources/options.ts";
@@ -177,7 +177,7 @@ async function findOf(table: Table, options: ResolvedDataOptions) {
 
 const READ_AS = { real: "number", whole: "number", date: "text", boolean: "text", category: "text" } as const;
 
-function inputsOf(data: TableData, options: ResolvedDataOptions): readonly TableInput[] {
+export function inputsOf(data: TableData, options: ResolvedDataOptions): readonly TableInput[] {
   const reading = readingOf(options);
   if (data.kind === "rows") return [data];
   if (data.kind !== "splits") return [{ ...data, reading }];
@@ -189,6 +189,12 @@ function checkWidth(source: Table, first: Table): void {
   const [own, expected] = [source.columns.length, first.columns.length];
   if (own === expected) return;
   throw new DataError(`${source.label}: ${counted(own, "column")}, where ${first.label} has ${expected}`);
+}
+
+/** Whether rows are those of files as they are, which have an order that another process finds, too. */
+export function isOfFiles(data: TableData): boolean {
+  if (data.kind === "rows" || data.sql !== undefined) return false;
+  return data.kind === "splits" || data.path !== undefined;
 }
 
 /**

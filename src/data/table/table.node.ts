@@ -13,7 +13,7 @@ import {
 import { type DataSet, describeSplits, type SplitName, storedSplit } from "../sources/data-set.ts";
 import { type DataOptions, resolveDataOptions } from "../sources/options.ts";
 import { columnOf, tableSplit } from "./codec/index.ts";
-import { readParts, type TableData } from "./parts.node.ts";
+import { isOfFiles, readParts, type TableData } from "./parts.node.ts";
 import { encodeRows, GAP, type Rows, valuesOfRows } from "./rows.node.ts";
 
 /** In order of size where all are numbers, else by code point, so that the order is the same everywhere. */
@@ -96,6 +96,7 @@ export async function openTable(
     kind: "table",
     sampleShape: [width],
     splits,
+    ...(isOfFiles(data) && { origin: { kind: "table", rows: parts.train } }),
     columns,
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
@@ -185,7 +186,7 @@ function binaryColumns(
 }
 
 /** Bits row by row, one byte each; a column with gaps is two, of which the first is 1 where the bit is missing. */
-function bitsOf(rows: readonly Rows[], count: number, own: readonly Column[]): Uint8Array {
+export function bitsOf(rows: readonly Rows[], count: number, own: readonly Column[]): Uint8Array {
   const width = tableWidth(own);
   const store = new Uint8Array(count * width);
   for (const { firstRow, count: length, columns } of rows) {
@@ -252,6 +253,7 @@ export async function openBinaryTable(
     kind: "binary",
     sampleShape: [width],
     splits,
+    ...(isOfFiles(data) && { origin: { kind: "table", rows: parts.train } }),
     columns,
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),

@@ -1,7 +1,7 @@
 import { openData } from "../../data/open.node.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { FileError, OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
+import { checkNames, type NamesOf, parseOptions } from "../../options.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import type { Leaderboard } from "../../report/index.ts";
@@ -102,6 +102,14 @@ export interface CompareHooks {
   readonly signal?: AbortSignal;
 }
 
+const HOOKS: NamesOf<CompareHooks> = {
+  onBegin: true,
+  onProgress: true,
+  onModel: true,
+  onWarning: true,
+  signal: true,
+};
+
 /** What became of a model. */
 export interface CompareOutcome {
   readonly name: string;
@@ -126,6 +134,7 @@ export interface Comparison {
  * @throws OptionError, DataError before any work; FileError
  */
 export async function compare(request: CompareRequest, hooks: CompareHooks = {}): Promise<Comparison> {
+  checkNames("compare", hooks, HOOKS);
   const asked = await asBegun(await resolveComparison(request));
   const { shared } = asked;
   // All models read images alike, as those that take them do in a fit.

@@ -4,7 +4,7 @@ import { seedNumber } from "../../bounds.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import { EidosError, OptionError } from "../../errors.ts";
 import { parameterCount } from "../../nn/module.ts";
-import { parseOptions } from "../../options.ts";
+import { checkNames, type NamesOf, parseOptions } from "../../options.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import type { Leaderboard, LeaderboardRow } from "../../report/index.ts";
@@ -58,6 +58,19 @@ export interface SamplersHooks {
   /** Ends the comparison; the leaderboard holds what was measured. */
   readonly signal?: AbortSignal;
 }
+
+const REQUEST_NAMES: NamesOf<SamplersRequest> = {
+  runs: true,
+  samplers: true,
+  seed: true,
+  provider: true,
+  threads: true,
+  out: true,
+};
+
+const HOOKS: NamesOf<SamplersHooks> = { onBegin: true, onProgress: true, signal: true };
+
+const SAMPLER_NAMES: NamesOf<SamplerChoice> = { solver: true, steps: true };
 
 /**
  * Reads a list of samplers: `ddpm:50,ddim:50,heun`, a solver and its steps; without steps, those of the model.
@@ -119,6 +132,9 @@ export async function compareSamplers(
   readonly leaderboard: Leaderboard;
   readonly reason: "finished" | "stopped";
 }> {
+  checkNames("compareSamplers", request, REQUEST_NAMES);
+  for (const sampler of request.samplers) checkNames("compareSamplers: samplers", sampler, SAMPLER_NAMES);
+  checkNames("compareSamplers", hooks, HOOKS);
   const { seed, provider, threads } = parseOptions("compare", settings, {
     ...(request.seed !== undefined && { seed: request.seed }),
     ...(request.provider !== undefined && { provider: request.provider }),

@@ -11,7 +11,7 @@ import { type RankJob, rankJob } from "../../train/ranks/job.node.ts";
 import { fromErrorMessage, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
-import { type FitHooks, guarded } from "./hooks.node.ts";
+import { checkHooks, type FitHooks, guarded } from "./hooks.node.ts";
 import type { FitTask } from "./prepare.node.ts";
 import type { FitRequest, OwnFitRequest, UncheckedRequest } from "./request.ts";
 import { fitThread, keepThread } from "./thread.node.ts";
@@ -67,6 +67,7 @@ async function fitDefinition(
   { data, ...options }: Readonly<Record<string, unknown>>,
   hooks: FitHooks,
 ): Promise<FitSummary> {
+  checkHooks(hooks);
   refuseReplicas(options);
   refuseRanks(hooks);
   const request = { ...options, model: keepDefinition(definition), data: await sendable(data) };
@@ -82,6 +83,7 @@ export async function startFit(
   hooks: FitHooks = {},
   trust: GivenTrust = true,
 ): Promise<FitSummary> {
+  checkHooks(hooks);
   const { data, ...options } = request;
   checkSendable(options);
   const job = jobOf(hooks);
@@ -121,6 +123,7 @@ export async function resumeFit(
   { data, definition, trust, offline, ...overrides }: ResumeOptions = {},
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
+  checkHooks(hooks);
   checkSendable(overrides);
   const task: FitTask = {
     kind: "resume",

@@ -1,5 +1,6 @@
 import type { DownloadProgress } from "../../data/files/download.node.ts";
 import type { DecodingProgress } from "../../data/image/decode-all.node.ts";
+import { checkNames, type NamesOf } from "../../options.ts";
 import type { FitProgress } from "../../train/fit-request.node.ts";
 import type { FitBeginning, FitReports } from "./run-fit.node.ts";
 
@@ -25,6 +26,21 @@ export interface FitHooks {
   readonly ranks?: boolean;
   /** Ends the fit after the step under way; its checkpoint is written. */
   readonly signal?: AbortSignal;
+}
+
+const HOOKS: NamesOf<FitHooks> = {
+  onBegin: true,
+  onProgress: true,
+  onDownload: true,
+  onDecoding: true,
+  onWarning: true,
+  ranks: true,
+  signal: true,
+};
+
+/** Refuses hooks that no fit calls. @throws OptionError */
+export function checkHooks(hooks: FitHooks): void {
+  checkNames("fit", hooks, HOOKS);
 }
 
 /** Hooks of a fit that never throw into it. */

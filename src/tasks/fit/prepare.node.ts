@@ -1,6 +1,5 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { buildModel } from "../../catalog.ts";
 import type { DetectionSet } from "../../data/boxes/set.ts";
 import type { DownloadProgress } from "../../data/files/download.node.ts";
@@ -23,7 +22,7 @@ import { checkWhole } from "../../train/options.ts";
 import { checkRanks } from "../../train/rank-pool.node.ts";
 import type { RankJob } from "../../train/ranks/job.node.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
-import { checkFingerprint, type RunConfig, runConfig } from "../../train/run-config.ts";
+import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
 import { cascadeData } from "../measure/cascade-data.ts";
 import { detectionData, validatedNumbers } from "../measure/detection-data.ts";
@@ -234,38 +233,9 @@ function prepared({
 }
 
 /** Makes the replicas of a fit. */
-function replicasOf(config: RunConfig, data: SentData): NonNullable<Fit["replicaPool"]> {
+export function replicasOf(config: RunConfig, data: SentData): NonNullable<Fit["replicaPool"]> {
   return (tracer, batches, share) =>
     replicaPool(tracer, batches, config, new URL("./replica.node.ts", import.meta.url), data, share);
-}
-
-/** What the ranks of a job other than 0 are passed, to take part in a fit. */
-export const passedFit = z.object({
-  config: runConfig,
-  /** Of the run. */
-  folder: z.string(),
-  /** The data where it lies; null where each rank was given it in memory. */
-  data: z.string().nullable(),
-});
-
-/** What rank 0 passes on. */
-export function passed({ fit, config, data }: PreparedFit): z.input<typeof passedFit> {
-  return { config, folder: fit.folder.path, data: typeof data === "string" ? data : null };
-}
-
-/**
- * Model and data of a fit that rank 0 has prepared.
- * @throws OptionError where the data is not the same here, DataError
- */
-export async function preparedByRank0(
-  task: FitTask,
-  { config, folder, data }: z.output<typeof passedFit>,
-): Promise<Pick<Fit, "model" | "data" | "options" | "replicaPool">> {
-  const given = data ?? (task.kind === "new" ? task.request.data : task.data);
-  // What rank 0 was trusted with, this rank is: it was called with the same words.
-  const run = await resolveRun(config, folder, given, true);
-  const { model, data: opened } = run.subject;
-  return { model, data: opened, options: config.fit, replicaPool: replicasOf(config, run.data) };
 }
 
 /** Weights that a run begins with, where they are given, and what of them did not fit. */

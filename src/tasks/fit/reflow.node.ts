@@ -5,14 +5,16 @@ import { writePairs } from "../../data/files/arrays.node.ts";
 import { Fingerprint } from "../../data/sources/data-set.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import type { PairOptions } from "../../model/capabilities.ts";
+import { checkNames, type NamesOf } from "../../options.ts";
 import type { FitSummary } from "../../train/fit-request.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelSchema } from "../run/definition.node.ts";
-import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
+import { LOAD_NAMES, type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
 import { checkResult } from "../run/memory.node.ts";
 import { locatedData } from "../run/run-data.node.ts";
 import { checkGuidance } from "../use/sample.node.ts";
 import { type FitHooks, startFit } from "./fit.node.ts";
+import { checkHooks } from "./hooks.node.ts";
 import type { UncheckedRequest } from "./request.ts";
 
 /** How pairs of a run are drawn. */
@@ -59,6 +61,16 @@ async function drawRunPairs(path: string, { open = {}, ...options }: RunPairOpti
   }
 }
 
+const PAIR_NAMES: NamesOf<RunPairOptions> = {
+  count: true,
+  seed: true,
+  guidance: true,
+  solver: true,
+  steps: true,
+  onProgress: true,
+  open: true,
+};
+
 /** What a run on pairs of another run is. */
 export const PAIR_MODELS = { reflow: "rectified-flow", distill: "distilled-flow" } as const;
 
@@ -73,18 +85,23 @@ export interface PairFitRequest {
   readonly fit?: Readonly<Record<string, unknown>>;
 }
 
+const REQUEST_NAMES: NamesOf<PairFitRequest> = { kind: true, run: true, pairs: true, fit: true };
+
 /**
  * Rectifies a run once more, or distils it (Liu et al. 2022): draws pairs of noise and what the run makes of it, and fits a new
  * run to these. A rectified flow hands its weights on to begin with.
  * @throws OptionError where the run's model draws no pairs; what `fit` throws
  */
-export async function fitToPairs(
-  { kind, run, pairs, fit: own = {} }: PairFitRequest,
-  hooks: FitHooks = {},
-): Promise<FitSummary> {
+export async function fitToPairs(request: PairFitRequest, hooks: FitHooks = {}): Promise<FitSummary> {
+  checkNames("fitToPairs", request, REQUEST_NAMES);
+  const { kind, run, pairs = {}, fit: own = {} } = request;
+  checkNames("fitToPairs: pairs", pairs, PAIR_NAMES);
+  checkNames("fitToPairs: pairs: open", pairs.open ?? {}, LOAD_NAMES);
+  // Drawing pairs takes long.
+  checkHooks(hooks);
   const file = await drawRunPairs(run, pairs);
   // The data is that of the run, with what queries it has.
-  return startFit(await fitRequest(kind, run, file, own), hooks, pairs?.open?.trust ?? false);
+  return startFit(await fitRequest(kind, run, file, own), hooks, pairs.open?.trust ?? false);
 }
 
 async function fitRequest(

@@ -5,15 +5,8 @@ import { fitHere } from "../../train/fit.node.ts";
 import type { FitProgress, FitSummary } from "../../train/fit-request.node.ts";
 import { followFit } from "../../train/follow.node.ts";
 import { Ranks } from "../../train/ranks/ranks.node.ts";
-import {
-  type FitTask,
-  type PreparedFit,
-  type PrepareReports,
-  passed,
-  passedFit,
-  preparedByRank0,
-  prepareFit,
-} from "./prepare.node.ts";
+import { type FitTask, type PreparedFit, type PrepareReports, prepareFit } from "./prepare.node.ts";
+import { type PassedFit, passedBy, preparedByRank0 } from "./ranks.node.ts";
 
 /** A fit as it begins. */
 export interface FitBeginning {
@@ -49,46 +42,66 @@ export async function runFit(task: FitTask, reports: FitReports): Promise<FitSum
 async function runPrepared(
   { fit, config, notes }: Omit<PreparedFit, "data">,
   { onBegin, onDownload: _, ...reports }: FitReports,
-  ranks?: Ranks,
+  job?: { readonly ranks: Ranks; readonly owners: PassedFit["owners"] },
 ): Promise<FitSummary> {
   try {
     onBegin({
       folder: fit.folder.path,
       model: config.model,
-      data: [
-        ...fit.data.describe(),
-        ...notes,
-        ...(ranks === undefined ? [] : [`${ranks.size} ranks share each batch of ${config.fit.batchSize}`]),
-      ],
+      data: [...fit.data.describe(), ...notes, ...(job === undefined ? [] : jobLines(job, fit))],
       resumed: fit.resume,
     });
   } catch (error) {
     await fit.folder.unlock();
     throw error;
   }
-  return fitHere({ ...fit, ...reports, ...(ranks !== undefined && { ranks }) });
+  return fitHere({
+    ...fit,
+    ...reports,
+    ...(job?.owners && { owners: job.owners }),
+    ...(job && { ranks: job.ranks }),
+  });
+}
+
+/** What ranks share. Annotated photos are opened by each as it needs them, of which nothing is said. */
+function jobLines(
+  { ranks, owners }: { readonly ranks: Ranks; readonly owners: PassedFit["owners"] },
+  { data, options: { batchSize } }: PreparedFit["fit"],
+): readonly string[] {
+  const line = `${ranks.size} ranks share each batch of ${batchSize}`;
+  if (owners !== undefined) return [`${line}; all but rank 0 read their share of the data alone`];
+  return [data.kind === "batches" ? line : `${line}; each reads all of the data`];
+}
+
+/** Gives a fit up that the ranks cannot begin. */
+async function giveUp({ fit: { folder, resume } }: PreparedFit): Promise<void> {
+  await (resume ? folder.unlock() : folder.discard());
 }
 
 /** Rank 0 prepares the fit, has the others prepare for it, and runs it. Whatever ends it here ends it there. */
 async function lead(ranks: Ranks, task: FitTask, reports: FitReports): Promise<FitSummary> {
   const failed = (error: unknown): string => `${ranks.name} has ended the fit: ${messageOf(error)}`;
-  let prepared: PreparedFit;
+  let prepared: PreparedFit | undefined;
+  let passed: PassedFit;
   try {
     prepared = await prepareFit(task, reports);
+    passed = passedBy(prepared, ranks.size);
   } catch (error) {
+    if (prepared !== undefined) await giveUp(prepared);
     ranks.passText(JSON.stringify({ failed: failed(error) }));
     ranks.end();
     throw error;
   }
   try {
-    ranks.passText(JSON.stringify(passed(prepared)));
+    ranks.passText(passed.text);
+    ranks.passBytes(passed.rows);
     try {
       ranks.agree(undefined, false);
     } catch (error) {
-      await prepared.fit.folder.unlock();
+      await giveUp(prepared);
       throw error;
     }
-    const summary = await runPrepared(prepared, reports, ranks);
+    const summary = await runPrepared(prepared, reports, { ranks, owners: passed.owners });
     ranks.order({ kind: "end", failed: false, text: JSON.stringify(summary) });
     return summary;
   } catch (error) {
@@ -108,10 +121,11 @@ async function follow(ranks: Ranks, task: FitTask, { shouldStop }: FitReports): 
       ranks.settled = true;
       throw new TrainingError(failure.data.failed);
     }
+    const rows = ranks.passBytes(new Uint8Array(0));
     let fit: Awaited<ReturnType<typeof preparedByRank0>> | undefined;
     let fault: unknown;
     try {
-      fit = await preparedByRank0(task, passedFit.parse(told));
+      fit = await preparedByRank0(task, { told, rows }, ranks);
     } catch (error) {
       fault = error;
     }

@@ -12,7 +12,7 @@ import { FileError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { counted } from "../../memory.ts";
 import { checkFinite, checkState } from "../../nn/state.ts";
-import { parseOptions } from "../../options.ts";
+import { checkNames, type NamesOf, parseOptions } from "../../options.ts";
 import { fitOptions, resolveFitOptions } from "../../train/options.ts";
 import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
@@ -73,6 +73,15 @@ export interface ImportRequest {
   readonly epsilon?: number | undefined;
 }
 
+const NAMES: NamesOf<ImportRequest> = {
+  file: true,
+  as: true,
+  out: true,
+  size: true,
+  classes: true,
+  epsilon: true,
+};
+
 /** What was imported. */
 export interface ImportSummary {
   /** Path of the run folder. */
@@ -112,7 +121,9 @@ interface Imported extends Pick<ReadDetector, "modelOptions" | "state" | "notes"
  * @throws OptionError for a model that the file is not of, a file that does not show which it is of, or classes that are not as many; WeightsError where the file is damaged or of
  * another architecture, which is named; FileError where the folder is taken. Nothing is left behind then.
  */
-export async function importDetector({ file, out, classes, ...rest }: ImportRequest): Promise<ImportSummary> {
+export async function importDetector(request: ImportRequest): Promise<ImportSummary> {
+  checkNames("import", request, NAMES);
+  const { file, out, classes, ...rest } = request;
   const names = typeof classes === "string" ? [classes] : classes;
   const options = parseOptions("import", importOptions, { ...rest, ...(names && { classes: names }) });
   const files = typeof file === "string" ? [file] : file;

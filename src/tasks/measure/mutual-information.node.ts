@@ -4,13 +4,17 @@ import { type DataSet, range } from "../../data/sources/data-set.ts";
 import type { RowsSource } from "../../data/sources/memory.ts";
 import type { DataOptions } from "../../data/sources/options.ts";
 import { DataError, OptionError } from "../../errors.ts";
+import { checkNames, type NamesOf } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import {
   type EstimateWatch,
   type MutualInformation,
   mutualInformation,
 } from "../../representation/mutual-information/estimate.ts";
-import type { MutualInformationOptions } from "../../representation/mutual-information/options.ts";
+import {
+  type MutualInformationOptions,
+  mutualInformationOptions,
+} from "../../representation/mutual-information/options.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 
 /** Which columns of which table are compared, and how. */
@@ -25,6 +29,17 @@ export interface MutualInformationRequest extends MutualInformationOptions {
   /** Threads of one operation; default: all cores. */
   readonly threads?: number;
 }
+
+const NAMES: Readonly<Record<keyof MutualInformationRequest, unknown>> = {
+  ...mutualInformationOptions.shape,
+  data: true,
+  x: true,
+  y: true,
+  dataOptions: true,
+  threads: true,
+};
+
+const WATCH: NamesOf<EstimateWatch> = { signal: true, onProgress: true };
 
 /** An estimate, and what it is of. */
 export interface TableInformation extends MutualInformation {
@@ -42,9 +57,12 @@ export interface TableInformation extends MutualInformation {
  * `mutualInformation`
  */
 export async function tableInformation(
-  { data, x, y, dataOptions, threads, ...options }: MutualInformationRequest,
+  request: MutualInformationRequest,
   watch: EstimateWatch = {},
 ): Promise<TableInformation> {
+  checkNames("mutual information", request, NAMES);
+  checkNames("mutual information", watch, WATCH);
+  const { data, x, y, dataOptions, threads, ...options } = request;
   for (const [side, names] of Object.entries({ x, y })) {
     if (names.length === 0) throw new OptionError(`option ${side}: name at least one column`);
   }

@@ -30,7 +30,7 @@ import { isChoice } from "../../data/table/query.node.ts";
 import { readingOf } from "../../data/table/reading.ts";
 import { streamTable } from "../../data/table/stream.node.ts";
 import { DataError, OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
+import { checkNames, type NamesOf, parseOptions } from "../../options.ts";
 import { printable } from "../../printable.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -316,6 +316,8 @@ export interface FindImagesOptions {
   readonly onLeftOut?: (path: string, reason: string) => void;
 }
 
+const FIND_NAMES: NamesOf<FindImagesOptions> = { followLinks: true, onLeftOut: true };
+
 /** The most folders between a folder and images below it. */
 const DEEPEST = 8;
 
@@ -351,6 +353,7 @@ export async function findImages(
   paths: readonly string[],
   options: FindImagesOptions = {},
 ): Promise<readonly ImagePath[]> {
+  checkNames("findImages", options, FIND_NAMES);
   const found = new Map<string, ImagePath>();
   for (const path of paths) {
     for (const image of await imagesOf(path, options)) {

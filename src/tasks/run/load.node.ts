@@ -13,7 +13,7 @@ import { memoryLimit } from "../../memory.node.ts";
 import type { Model } from "../../model/capabilities.ts";
 import { abilities, type ModelDefinition } from "../../model/definition.ts";
 import { checkState } from "../../nn/state.ts";
-import { parseOptions } from "../../options.ts";
+import { type NamesOf, parseOptions } from "../../options.ts";
 import { Deadline, untilDeadline } from "../../program/deadline.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import { Session } from "../../program/program.ts";
@@ -69,6 +69,19 @@ export interface LoadRunOptions {
   /** Ends what the run does between two calls of its runtime: it is then rejected with `Interrupted`. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Names of all of `LoadRunOptions`. */
+export const LOAD_NAMES: NamesOf<LoadRunOptions> = {
+  weights: true,
+  provider: true,
+  threads: true,
+  definition: true,
+  data: true,
+  trust: true,
+  trident: true,
+  cascade: true,
+  signal: true,
+};
 
 /**
  * Opens a run folder: its model with its weights on a runtime.

@@ -6,7 +6,7 @@ import type { CsvWriting } from "../../data/files/csv.ts";
 import { fileError, isMissing, makeFolder, writeFileAtomic } from "../../data/files/files.node.ts";
 import { describeHolder, FileLock } from "../../data/files/lock.node.ts";
 import { npyHeader } from "../../data/files/npy.ts";
-import { findAllImages } from "../../data/image/folder.node.ts";
+import { findAllImages } from "../../data/image/listing.node.ts";
 import { shareOf } from "../../data/sources/shard.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { DataError, FileError, OptionError } from "../../errors.ts";

@@ -33,6 +33,9 @@ const SERIALIZED = 2;
 /** Numbers in one call at most, which counts them in 32 bits. */
 const MOST = 2 ** 28;
 
+/** Numbers that the ranks exchange at most at once, which are not divided. */
+export const MOST_EXCHANGED = 2 ** 31 - 1;
+
 /**
  * Numbers a rank that are added up in one call. For more than about 16 MB, Open MPI takes fresh memory from the system in each call, whose pages are cleared one by one: 20 MB over
  * two ranks took 20 ms, in pieces 3 ms (bench/scaling.ts). Pieces grow with the ranks, so that each rank's share of one stays as large, and
@@ -49,6 +52,7 @@ interface Calls {
   readonly size: Call;
   readonly allreduce: Call;
   readonly iallreduce: Call;
+  readonly alltoallv: Call;
   readonly bcast: Call;
   readonly ibcast: Call;
   readonly test: Call;
@@ -165,11 +169,13 @@ export class Mpi {
     };
     const reduced = ["intptr_t", "void *", "int", handle, handle, handle];
     const passed = ["void *", "int", handle, "int", handle];
+    const divided = ["void *", "void *", "void *", handle];
     const calls: Calls = {
       rank: call("MPI_Comm_rank", handle, "void *"),
       size: call("MPI_Comm_size", handle, "void *"),
       allreduce: call("MPI_Allreduce", ...reduced),
       iallreduce: call("MPI_Iallreduce", ...reduced, "void *"),
+      alltoallv: call("MPI_Alltoallv", ...divided, ...divided, handle),
       bcast: call("MPI_Bcast", ...passed),
       ibcast: call("MPI_Ibcast", ...passed, "void *"),
       test: call("MPI_Test", "void *", "void *", "intptr_t"),
@@ -200,11 +206,14 @@ export class Mpi {
     }
   }
 
-  /** Passes a few bytes on from a rank to all others, in place. While they are waited for, the core is left to others. */
+  /** Passes bytes on from a rank to all others, in place. While they are waited for, the core is left to others. */
   pass(bytes: Uint8Array, from: number): void {
     const { names } = this;
-    this.calls.ibcast(bytes, bytes.length, names.byte, from, names.world, this.request);
-    this.wait();
+    for (let at = 0; at < bytes.length; at += MOST) {
+      const part = bytes.subarray(at, at + MOST);
+      this.calls.ibcast(part, part.length, names.byte, from, names.world, this.request);
+      this.wait();
+    }
   }
 
   /** Passes many numbers on from a rank to all others, in place. All ranks should be about to call it. */
@@ -213,6 +222,22 @@ export class Mpi {
     for (const part of partsOf(numbers, MOST)) {
       this.calls.bcast(part, part.length, this.type(numbers), from, names.world);
     }
+  }
+
+  /**
+   * Gives each rank its own part of the numbers here, and takes the parts that the others have for this one, in the order of ranks. All ranks
+   * should be about to call it: it waits without a pause. MPI counts in 32 bits (`MOST_EXCHANGED`).
+   * @param given how many numbers are for each rank, and lie one after the other
+   * @param taken how many come from each
+   */
+  exchange(numbers: Float32Array, given: Int32Array, target: Float32Array, taken: Int32Array): void {
+    const { names } = this;
+    const { float } = names;
+    this.calls.alltoallv(
+      ...[numbers, given, beginsOf(given), float],
+      ...[target, taken, beginsOf(taken), float],
+      names.world,
+    );
   }
 
   /** Ends all ranks of the job at once. */
@@ -241,6 +266,13 @@ function written(call: (target: Int32Array) => void): number {
   const target = new Int32Array(1);
   call(target);
   return target[0] ?? 0;
+}
+
+/** Where each part begins. */
+function beginsOf(counts: Int32Array): Int32Array {
+  const begins = new Int32Array(counts.length);
+  for (let i = 1; i < counts.length; i++) begins[i] = (begins[i - 1] ?? 0) + (counts[i - 1] ?? 0);
+  return begins;
 }
 
 /** Whether a flag of the library is set. */

@@ -76,12 +76,28 @@ export class Ranks {
 
   /** Passes a text on. @param text on the rank that it is from */
   passText(text: string, from = 0): string {
-    const own = this.rank === from ? new TextEncoder().encode(text) : new Uint8Array(0);
-    const length = new Uint8Array(Float64Array.of(own.length).buffer);
+    return new TextDecoder().decode(this.passBytes(new TextEncoder().encode(text), from));
+  }
+
+  /** Passes bytes on. @param bytes on the rank that they are from */
+  passBytes(bytes: Uint8Array, from = 0): Uint8Array {
+    const isFrom = this.rank === from;
+    const length = new Uint8Array(Float64Array.of(isFrom ? bytes.length : 0).buffer);
     this.mpi.pass(length, from);
-    const bytes = this.rank === from ? own : new Uint8Array(new Float64Array(length.buffer)[0] ?? 0);
-    if (bytes.length > 0) this.mpi.pass(bytes, from);
-    return new TextDecoder().decode(bytes);
+    const passed = isFrom ? bytes : new Uint8Array(new Float64Array(length.buffer)[0] ?? 0);
+    this.mpi.pass(passed, from);
+    return passed;
+  }
+
+  /**
+   * Gives each rank its part of the numbers here, and takes the parts that all have for this one, in the order of ranks.
+   * @param given how many numbers are for each rank
+   * @param taken how many come from each
+   */
+  exchange(numbers: Float32Array, given: Int32Array, taken: Int32Array): Float32Array {
+    const target = new Float32Array(taken.reduce((sum, count) => sum + count, 0));
+    this.mpi.exchange(numbers, given, target, taken);
+    return target;
   }
 
   /** Rank 0 has all ranks do something. Where the work has failed everywhere, nobody waits for it. */

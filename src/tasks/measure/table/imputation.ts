@@ -2,6 +2,7 @@ import { type Column, columnsSchema, columnWidth, gapWidth } from "../../../data
 import type { DataSet, Split } from "../../../data/sources/data-set.ts";
 import { encodeUnknown, isMissing, sampleValue } from "../../../data/table/codec/index.ts";
 import { OptionError } from "../../../errors.ts";
+import { checkNames, type NamesOf } from "../../../options.ts";
 import { Random } from "../../../random.ts";
 import { float32, type NdArray } from "../../../tensor/array.ts";
 import type { TableResult } from "./synthetic.ts";
@@ -62,6 +63,8 @@ export interface ImputationOptions {
   /** Columns that the model is conditioned on, which stay. */
   readonly given?: readonly string[];
 }
+
+const NAMES: NamesOf<ImputationOptions> = { rows: true, seed: true, hidden: true, given: true };
 
 /** A hidden cell and its draws. */
 interface DrawnCell {
@@ -127,8 +130,10 @@ export async function imputationQuality(
   { columns: stored, splits }: Pick<DataSet, "columns" | "splits">,
   split: Split,
   impute: Impute,
-  { rows: most, seed, hidden: share = 0.2, given = [] }: ImputationOptions,
+  options: ImputationOptions,
 ): Promise<ImputationQuality> {
+  checkNames("imputationQuality", options, NAMES);
+  const { rows: most, seed, hidden: share = 0.2, given = [] } = options;
   const columns: readonly Column[] = columnsSchema.parse(stored);
   const starts = startsOf(columns);
   const random = new Random(seed).split("hidden cells");

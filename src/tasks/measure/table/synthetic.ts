@@ -10,6 +10,7 @@ import {
   tableTwoSampleTest,
   trainOnSynthetic,
 } from "../../../metrics/index.ts";
+import { checkNames, type NamesOf } from "../../../options.ts";
 import { Random } from "../../../random.ts";
 import type { NdArray } from "../../../tensor/array.ts";
 import { cellsOfSamples } from "./cells.ts";
@@ -60,8 +61,12 @@ function rowsOf(split: Split, most: number, random: Random): NdArray<"float32"> 
 export function judgeSyntheticTable(
   { splits, columns: stored }: Pick<DataSet, "splits" | "columns">,
   drawn: NdArray<"float32">,
-  { split, seed, target }: SyntheticTableOptions,
+  options: SyntheticTableOptions,
 ): SyntheticTable {
+  checkNames("judgeSyntheticTable", options, { split: true, seed: true, target: true } satisfies NamesOf<
+    typeof options
+  >);
+  const { split, seed, target } = options;
   const columns: readonly Column[] = columnsSchema.parse(stored);
   const random = new Random(seed).split("synthetic table");
   const cells = (samples: NdArray<"float32">) => cellsOfSamples(columns, samples);
