@@ -15,6 +15,8 @@ export interface NameMapping {
   rename(name: string): string;
   /** Whether a file has something that no model of this kind takes, such as the classifier of a backbone. */
   isLeftOut(name: string): boolean;
+  /** A line where a file of this name may be of something else that has the same names; undefined where it is not. */
+  readonly caution?: (fileName: string) => string | undefined;
 }
 
 /** What a model knows of names and architectures that others have given to parts of it. */

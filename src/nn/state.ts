@@ -34,6 +34,31 @@ interface Fitting {
   readonly unexpected: readonly Misfit[];
 }
 
+/**
+ * Refuses tensors with a number that is NaN or infinite: nothing can begin with them.
+ * @param fileName named in errors
+ * @param nameInFile what the file calls a tensor
+ * @throws WeightsError naming the tensor, and how many others there are
+ */
+export function checkFinite(
+  state: State,
+  fileName: string,
+  nameInFile: (name: string) => string = (name) => name,
+): void {
+  const faults = [...state].flatMap(([name, { dtype, data }]) => {
+    if (dtype !== "float32" && dtype !== "float64") return [];
+    const fault = (data as Float32Array | Float64Array).find((value) => !Number.isFinite(value));
+    return fault === undefined ? [] : [{ name, fault }];
+  });
+  const [first] = faults;
+  if (first === undefined) return;
+  const others = faults.length === 1 ? "" : `, and ${counted(faults.length - 1, "other tensor")} too`;
+  const what = Number.isNaN(first.fault) ? "NaN" : "an infinite number";
+  throw new WeightsError(
+    `${fileName}: ${shortened(nameInFile(first.name))} has ${what} in it${others}; training cannot begin with it: fetch or save the file again, or take weights of before the training that made them diverged`,
+  );
+}
+
 type Wanted = ReturnType<typeof namedTensors>;
 
 function fittingOf(state: State, wanted: Wanted): Fitting {
@@ -179,13 +204,15 @@ function besideLines(missing: readonly Misfit[]): readonly string[] {
  * makes the most numbers fit.
  * @param fileName named in errors and lines
  * @param foreign how others name parts of the model
- * @throws WeightsError where nothing fits, or the file holds another architecture, which is named
+ * @param source what the file is called where it is from, such as a model of the hub
+ * @throws WeightsError where nothing fits, a number that is taken is NaN or infinite, or the file holds another architecture, which is named
  */
 export function matchState(
   state: State,
   module: Module,
   fileName: string,
   foreign?: ForeignNames,
+  source = fileName,
 ): { readonly taken: State; readonly report: readonly string[] } {
   const wanted = namedTensors(module);
   const refusal = foreign?.refusal(state);
@@ -202,12 +229,15 @@ export function matchState(
       : "";
     throw new WeightsError(`${fileName}: nothing in it fits this model by name and shape${shapes}${names}`);
   }
+  checkFinite(taken, fileName, (name) => reading.originals.get(name) ?? name);
   const { mapping } = reading;
+  const caution = mapping?.caution?.(source);
   const isBeside = ({ name }: Misfit): boolean => mapping !== undefined && !name.startsWith(mapping.part);
   return {
     taken,
     report: [
       takenLine(reading, taken.size, wanted.size, fileName),
+      ...(caution === undefined ? [] : [`warning: ${caution}`]),
       ...leftOutLines(reading, state),
       ...besideLines(missing.filter(isBeside)),
       ...tableOf({ ...fitting, missing: missing.filter((misfit) => !isBeside(misfit)) }),

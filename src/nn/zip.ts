@@ -1,3 +1,4 @@
+import { crc32 } from "../crc32.ts";
 import { shortened } from "../printable.ts";
 
 // Zip archives whose entries are stored as they are, as PyTorch writes them, with the fields of 64 bits of large ones. The central directory
@@ -28,6 +29,8 @@ interface Entry {
   readonly begin: number;
   readonly stored: number;
   readonly size: number;
+  /** CRC-32; 0 where the writer left it out. */
+  readonly sum: number;
 }
 
 /** The entries of an archive, by name. */
@@ -38,8 +41,8 @@ export interface Archive {
 }
 
 /**
- * Opens an archive. Entries must lie in the file, apart from each other; nothing is copied. Sums (CRC-32) are not compared, as PyTorch may
- * leave them out.
+ * Opens an archive. Entries must lie in the file, apart from each other; nothing is copied. Sums (CRC-32) are compared as entries
+ * are read, where they are not 0, as PyTorch may leave them out.
  * @param fail throws the error that says what is wrong
  */
 export function openZip(bytes: Uint8Array, fail: (why: string) => never): Archive {
@@ -63,14 +66,20 @@ export function openZip(bytes: Uint8Array, fail: (why: string) => never): Archiv
     read(name) {
       const found = places.get(name);
       if (found === undefined) return undefined;
-      const [{ method, encrypted, stored, size }, begin] = found;
+      const [{ method, encrypted, stored, size, sum }, begin] = found;
       if (encrypted) fail(`its archive: ${shortened(name)} is encrypted`);
       if (method !== 0 || stored !== size) {
         fail(
           `its archive: ${shortened(name)} is compressed, as torch.save never does; save the file anew in Python`,
         );
       }
-      return bytes.subarray(begin, begin + size);
+      const data = bytes.subarray(begin, begin + size);
+      if (sum !== 0 && crc32(data) !== sum) {
+        fail(
+          `its archive: the checksum of ${shortened(name)} is another; the file is damaged; fetch or save it again`,
+        );
+      }
+      return data;
     },
   };
 }
@@ -144,6 +153,7 @@ function readDirectory(
       begin: offset,
       stored,
       size,
+      sum: view.getUint32(at + 16, true),
     });
     at = next;
   }

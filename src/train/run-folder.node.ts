@@ -307,6 +307,11 @@ export class RunFolder {
       const step = Number(metadata.step ?? Number.NaN);
       return { weights: tensors, file, step: Number.isInteger(step) ? step : undefined };
     }
+    if (!(await this.exists())) {
+      throw new FileError(
+        `${this.path} holds no run (no config.json) and no weights; give a file of weights, or the folder that eidos fit has written`,
+      );
+    }
     throw new FileError(
       `${this.path} holds no weights yet (${names.join(", ")}); run eidos fit --resume ${this.path}`,
     );
@@ -405,16 +410,22 @@ export interface WarmStart {
 /**
  * Begins with the weights of a file (safetensors, or PyTorch's .pth and .pt), or with the best ones of a run: what fits by name and
  * shape is taken, names that others give to parts of the model among them, and the rest is drawn as it would have been without.
+ * @param source what the file is called where it is from, such as a model of the hub
  * @throws WeightsError where nothing fits, the file has not all that is frozen, or it is damaged or of another architecture; DataError where there is none; FileError
  */
-export async function warmStart(path: string, model: Trainable, seed: number): Promise<WarmStart> {
+export async function warmStart(
+  path: string,
+  model: Trainable,
+  seed: number,
+  source = path,
+): Promise<WarmStart> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   if (isFolder) {
     const { weights, file } = await new RunFolder(path).readWeightsFile();
-    return beginWith(weights, file, [], model, seed);
+    return beginWith(weights, file, [], model, seed, source);
   }
   const { tensors, notes } = readWeights(await readBytes(path), path);
-  return beginWith(tensors, path, notes, model, seed);
+  return beginWith(tensors, path, notes, model, seed, source);
 }
 
 /** What is frozen is frozen as it is given. @throws WeightsError where the file has not all of it: random values would be kept */
@@ -437,8 +448,9 @@ function beginWith(
   notes: readonly string[],
   model: Trainable,
   seed: number,
+  source: string,
 ): WarmStart {
-  const { taken, report } = matchState(weights, model, file, model.foreignNames?.());
+  const { taken, report } = matchState(weights, model, file, model.foreignNames?.(), source);
   checkFrozen(model, taken, file);
   const said = notes.map((note) => `weights of ${file}: ${note}`);
   return {

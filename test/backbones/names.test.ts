@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { likelyArchitecture } from "../../src/backbones/published/names.ts";
+import { likelyArchitecture, publishedOf } from "../../src/backbones/published/names.ts";
+import { lookOf } from "../../src/detection/models/torchvision.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { namedTensors } from "../../src/nn/module.ts";
 import { prefixesOf } from "../../src/nn/names.ts";
@@ -47,7 +48,7 @@ const detector = (backbone: string, options: Readonly<Record<string, unknown>> =
 
 const matched = (state: State, backbone: string, options: Readonly<Record<string, unknown>> = {}) => {
   const model = detector(backbone, options);
-  return matchState(state, model, "w.pth", model.foreignNames?.());
+  return matchState(state, model, "w.pth", model.foreignNames?.(), "timm/tf_efficientnet_lite0");
 };
 
 const inBackbone = (name: string) => name.startsWith("features.backbone.");
@@ -135,6 +136,68 @@ describe("weights of a published backbone", () => {
     expect(refused).toThrow(WeightsError);
     expect(refused).toThrow(line);
     expect(refused).not.toThrow("\n");
+  });
+
+  it("of timm's efficientnet_lite0 are read with a warning, unless a name has tf_", () => {
+    const model = detector("efficientnet-lite0");
+    const { report } = matchState(
+      fileOf("timm tf_efficientnet_lite0"),
+      model,
+      "efficientnet_lite0.pth",
+      model.foreignNames?.(),
+    );
+    const warnings = report.filter((line) => line.startsWith("warning: "));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain("it is read as tf_efficientnet_lite0");
+    expect(
+      matched(fileOf("timm tf_efficientnet_lite0"), "efficientnet-lite0").report.join("\n"),
+    ).not.toContain("warning");
+  });
+
+  it("of a ResNet-D are refused by their name", () => {
+    const state = new Map(fileOf("timm resnet18"));
+    state.delete("conv1.weight");
+    for (const [name, value] of [...state]) {
+      const field = /^(layer\d\.0\.downsample)\.0\.weight$/.exec(name)?.[1];
+      if (field === undefined) continue;
+      state.delete(name);
+      state.set(`${field}.1.weight`, value);
+    }
+    state.set("conv1.0.weight", shaped([32, 3, 3, 3]));
+    expect(likelyArchitecture(state)).toBe("resnet18d");
+    expect(publishedOf(state)).toBeUndefined();
+    expect(() => matched(state, "resnet18")).toThrow(
+      "most likely resnet18d, and the backbone here is resnet18; weights are taken of resnet18, ",
+    );
+  });
+
+  it.each([
+    ["features.1.block.0.0.weight", "torchvision's MobileNetV3"],
+    ["backbone.body.4.block.0.0.weight", "torchvision's MobileNetV3"],
+    ["features.3.squeeze.weight", "SqueezeNet"],
+  ])("with %s are of %s", (name, network) => {
+    expect(likelyArchitecture(new Map([[name, shaped([8, 8, 1, 1])]]))).toBe(network);
+  });
+
+  it("are found where all of a file is one backbone, with or without a prefix", () => {
+    expect(publishedOf(fileOf("torchvision resnet18"))).toBe("resnet18");
+    expect(publishedOf(fileOf("timm mobilenetv2_100", "module."))).toBe("mobilenet-v2");
+    expect(publishedOf(fileOf("torchvision fcos_resnet50_fpn"))).toBeUndefined();
+    expect(publishedOf(fileOf("torchvision vgg11"))).toBeUndefined();
+  });
+
+  it("are told with what can be done with them", () => {
+    expect(lookOf(fileOf("torchvision resnet18"))).toMatch(
+      /^resnet18, a network for images; --as resnet18 .*--backbone resnet18 --weights FILE$/,
+    );
+    expect(lookOf(fileOf("torchvision vgg11"))).toMatch(
+      /^a classifier of images, most likely VGG or AlexNet; /,
+    );
+    const mask = new Map([
+      ...fileOf("torchvision fcos_resnet50_fpn"),
+      ["roi_heads.mask_head.0.weight", shaped([1])] as const,
+    ]);
+    expect(lookOf(mask)).toMatch(/^a Mask R-CNN .*import reads fasterrcnn_resnet50_fpn.*--backbone resnet50/);
   });
 
   it("of a larger relative are refused, too", () => {

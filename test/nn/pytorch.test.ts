@@ -27,6 +27,18 @@ function expectTensors(name: string, wanted: Expected): void {
 }
 
 describe("files of torch.save", () => {
+  it("with a byte that is another than its checksum says are refused", () => {
+    const bytes = bytesOf("network.pth");
+    const value = [...read("network.pth").tensors.values()].find(({ dtype }) => dtype === "float32");
+    const raw = new Uint8Array(value?.data.slice(0, 2).buffer ?? new ArrayBuffer(0));
+    const at = Buffer.from(bytes).indexOf(raw);
+    expect(at).toBeGreaterThan(0);
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    expect(() => readWeights(bytes, "network.pth")).toThrow(
+      /^network\.pth: its archive: the checksum of .* is another; the file is damaged/,
+    );
+  });
+
   it.each([
     "kinds.pth",
     "kinds-older.pth",

@@ -46,6 +46,22 @@ describe("matchState", () => {
     );
   });
 
+  it("refuses numbers that are NaN or infinite, by the names of the file", () => {
+    const model = network(2);
+    const bad = new Map(initialState(model, 0));
+    bad.set("head.bias", float32([1, Number.NaN], [2]));
+    bad.set("body.bias", float32([0, 0, 0, Number.NEGATIVE_INFINITY], [4]));
+    const prefixed = new Map([...bad].map(([name, value]) => [`module.${name}`, value]));
+    const refused = () => matchState(prefixed, model, "bad.pth");
+    expect(refused).toThrow(WeightsError);
+    expect(refused).toThrow(
+      /^bad\.pth: module\.body\.bias has an infinite number in it, and 1 other tensor too; /,
+    );
+    // What is not taken does no harm.
+    const unused = new Map([...initialState(model, 0), ["extra", float32([Number.NaN], [1])] as const]);
+    expect(matchState(unused, model, "w.pth").taken.size).toBe(4);
+  });
+
   it("says in one line that all shapes differ", () => {
     const wider = nameParameters({ body: new Linear(5, 6), head: new Linear(6, 7) });
     expect(() => matchState(initialState(wider, 0), network(2), "wider.pth")).toThrow(

@@ -74,6 +74,15 @@ const CLASSIFIERS = {
   timm: /^(conv_head|bn2|classifier)\./,
 } as const;
 
+/**
+ * timm has EfficientNet-Lite0 twice, in layers of the same names: as TensorFlow has it (`tf_`), which is that here, and with other paddings
+ * and pixels.
+ */
+function cautionOfLite(name: string): string | undefined {
+  if (/(^|[^a-z])tf_/i.test(name)) return undefined;
+  return "timm has efficientnet_lite0 and tf_efficientnet_lite0 in the same names; it is read as tf_efficientnet_lite0. The other one pads alike on all sides, has ε 0.00001 and ImageNet's normalization, so that its features would be off: take tf_efficientnet_lite0 (tf_ in the name of the file spares this line)";
+}
+
 /** The names by which the weights of a published backbone are found, those of its own layout first. */
 function mappingsOf(backbone: PublishedName, part: string): readonly NameMapping[] {
   const own = (source: string, classifier: RegExp): NameMapping => ({
@@ -88,6 +97,7 @@ function mappingsOf(backbone: PublishedName, part: string): readonly NameMapping
   const timm: NameMapping = {
     source: `timm's ${backbone}`,
     part,
+    ...(backbone === "efficientnet-lite0" && { caution: cautionOfLite }),
     rename: (name) => `${part}${fromTimm(backbone, name)}`,
     isLeftOut: (name) => CLASSIFIERS.timm.test(name),
   };
@@ -109,6 +119,9 @@ const RESNETS: ReadonlyMap<string, string> = new Map([
 function residualNetwork(state: State): string | undefined {
   const middle = state.get("layer1.0.conv2.weight")?.shape;
   if (!state.has("layer4.0.conv1.weight") || middle === undefined) return undefined;
+  const isDeep = state.has("conv1.0.weight");
+  // ResNet-D pools in its shortcuts before it convolves, so that the convolution comes second.
+  const pools = state.get("layer2.0.downsample.1.weight")?.shape.length === 4;
   const blocks = [1, 2, 3, 4].map((layer) => {
     const indices = [...state.keys()].flatMap((name) => {
       const index = new RegExp(`^layer${layer}\\.(\\d+)\\.conv1\\.weight$`).exec(name)?.[1];
@@ -119,6 +132,10 @@ function residualNetwork(state: State): string | undefined {
   const kind = state.has("layer1.0.conv3.weight") ? "bottleneck" : "basic";
   const name = RESNETS.get(`${blocks} ${kind}`);
   const usual = middle[0] === 64 && middle[1] === 64;
+  if (usual && name !== undefined && (isDeep || pools)) {
+    if (isDeep && pools && state.get("conv1.0.weight")?.shape[0] === 32) return `${name}d`;
+    return `a variant of ${name} with ${isDeep ? "three convolutions in its stem" : "pooling in its shortcuts"}`;
+  }
   return usual && name !== undefined
     ? name
     : `a residual network of ${blocks.join(", ")} ${kind} blocks and ${middle[0]} channels`;
@@ -137,6 +154,8 @@ const OTHERS: readonly (readonly [tell: RegExp, what: string])[] = [
     "a network of mobile blocks with squeeze-and-excitation, such as EfficientNet-B0",
   ],
   [/^features\.\d+\.\d+\.block\./, "torchvision's EfficientNet"],
+  [/^(features\.)?\d+\.block\.\d/, "torchvision's MobileNetV3"],
+  [/^features\.\d+\.squeeze\./, "SqueezeNet"],
   [/^_blocks\.16\./, "an EfficientNet-Lite larger than Lite0"],
   [/^(cls_token|pos_embed|class_token)$/, "a vision transformer"],
   [/^(features\.denseblock1|denseblock1)\./, "a DenseNet"],
@@ -179,6 +198,21 @@ function publishedIn(state: State): PublishedName | undefined {
       return fitting >= NEARLY_ALL && beyond <= HARDLY_ANY;
     }),
   );
+}
+
+/**
+ * The published backbone that all of a file is, with its classifier or without, whatever stands before all names (`module.`); undefined
+ * where it is none, or has more.
+ */
+export function publishedOf(state: State): PublishedName | undefined {
+  for (const prefix of prefixesOf(state)) {
+    if (![...state.keys()].every((name) => name.startsWith(prefix))) continue;
+    const tensors = below(state, prefix);
+    const residual = residualNetwork(tensors);
+    const found = residual === undefined ? publishedIn(tensors) : residual;
+    if (found !== undefined && isPublished(found)) return found;
+  }
+  return undefined;
 }
 
 /** What a file has beyond a backbone that it fits for the most part, by name: it is of a larger relative; undefined where there is nothing. */

@@ -241,7 +241,7 @@ export function configure(command: Command): void {
       else {
         const left = unreadable === 0 ? "" : `, ${unreadable} left out`;
         printLine(
-          `${counted(done, "image")}${left}, ${counted(objects, "object")} with a score from ${options.confidence.toFixed(2)} on, ${speed()}: ${shard === undefined ? folder : (parts?.part(shard.index) ?? folder)}`,
+          `${counted(done, "image")}${left}, ${counted(objects, "object")} with a score from ${Number(options.confidence.toPrecision(2))} on, ${speed()}: ${shard === undefined ? folder : (parts?.part(shard.index) ?? folder)}`,
         );
       }
     },

@@ -49,6 +49,7 @@ export function reasonOf(error: unknown): string {
 /** What is wrong with an image that sharp cannot decode. */
 function damageOf(error: unknown): string {
   const reason = reasonOf(error);
+  if (/unsupported image format/.test(reason)) return "it is no image file, or of a format that is not read";
   return /^Warning treated as error/.test(reason) ? "damaged, or cut off" : reason;
 }
 

@@ -61,7 +61,7 @@ export async function requestFile(request: FileRequest): Promise<FileAnswer> {
     await response.body?.cancel().catch(() => undefined);
     if ([301, 302, 303, 307, 308].includes(status)) {
       if (redirects === MOST_REDIRECTS) {
-        throw new DownloadError(`the server redirects more than ${MOST_REDIRECTS} times`);
+        throw redirectFault(first, `the server redirects more than ${MOST_REDIRECTS} times`);
       }
       at = redirectOf(response, at, first);
       if (at.origin !== endpoint.origin) token = undefined;
@@ -89,19 +89,26 @@ function headersOf({ from }: FileRequest, token: string | undefined): Record<str
   };
 }
 
+/** A redirect that is not followed, of the address that was asked for. */
+function redirectFault({ origin, pathname }: URL, why: string): DownloadError {
+  return new DownloadError(
+    `${origin}${pathname} cannot be fetched: ${why}. Give the address of the file itself, or fetch it by hand and give its path`,
+  );
+}
+
 /** Where a redirect leads. @throws DownloadError where that is nowhere, off https, or to this machine from elsewhere */
 function redirectOf({ headers, status }: Response, at: URL, first: URL): URL {
   const location = headers.get("location");
   if (location === null || !URL.canParse(location, at)) {
-    throw new DownloadError(`the server answers ${status} and names no address`);
+    throw redirectFault(first, `the server answers ${status} and names no address`);
   }
   const next = new URL(location, at);
   next.hash = "";
   const where = shownSource(next.href);
   const fault = addressFault(next);
-  if (fault !== undefined) throw new DownloadError(`the server redirects to ${where}: ${fault}`);
+  if (fault !== undefined) throw redirectFault(first, `the server redirects to ${where}: ${fault}`);
   if (isLoopback(next) && !isLoopback(first)) {
-    throw new DownloadError(`the server redirects to this machine, ${where}`);
+    throw redirectFault(first, `the server redirects to this machine, ${where}`);
   }
   return next;
 }

@@ -1,4 +1,5 @@
 import { inflateSync } from "node:zlib";
+import { crc32 } from "../../crc32.ts";
 
 // PNG files of the plainest kind, as data sets of small images have them: tens of thousands of files in which starting a decoder takes
 // longer than decoding. All others are left to sharp.
@@ -57,25 +58,12 @@ function packedOf(file: Uint8Array, view: DataView): Uint8Array | undefined {
     const type = String.fromCharCode(...file.subarray(at + 4, at + 8));
     if (end > file.length || !PLAIN_CHUNKS.has(type)) return undefined;
     if (at === 8 && (type !== "IHDR" || length !== 13)) return undefined;
-    if (crcOf(file.subarray(at + 4, end - 4)) !== view.getUint32(end - 4)) return undefined;
+    if (crc32(file.subarray(at + 4, end - 4)) !== view.getUint32(end - 4)) return undefined;
     if (type === "IDAT") parts.push(file.subarray(at + 8, end - 4));
     if (type === "IEND") return parts.length === 1 ? parts[0] : Buffer.concat(parts);
     at = end;
   }
   return undefined;
-}
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
-  return value;
-});
-
-/** The checksum of a chunk (section 5.5); that of `node:zlib` came with Node 22. */
-function crcOf(bytes: Uint8Array): number {
-  let value = 0xffffffff;
-  for (const byte of bytes) value = (CRC_TABLE[(value ^ byte) & 255] ?? 0) ^ (value >>> 8);
-  return (value ^ 0xffffffff) >>> 0;
 }
 
 /** Undoes the filters of rows, each of which begins with the number of its own. */

@@ -1,4 +1,6 @@
 import { scaledChannels } from "../../backbones/backbone.ts";
+import { isPublished, PUBLISHED_NAMES } from "../../backbones/published/index.ts";
+import { likelyArchitecture, publishedOf } from "../../backbones/published/names.ts";
 import { OptionError, WeightsError } from "../../errors.ts";
 import { shortened } from "../../printable.ts";
 import type { State } from "../../program/program.ts";
@@ -56,10 +58,6 @@ const REFUSALS: readonly Refusal[] = [
   { mark: /^head\.classification_head\.module_list\./, what: "an SSD or SSDlite" },
   { mark: /^model\.\d+\.(conv|cv1|m)\b/, what: "a YOLO of ultralytics" },
   { mark: /^(bbox_embed|class_embed|transformer)\b/, what: "a DETR" },
-  {
-    mark: /^(fc|classifier|head\.fc|_fc)\b.*weight$/,
-    what: "a classifier of images, whose backbone eidos fit takes: --backbone resnet50 --weights FILE",
-  },
 ];
 
 /** What tensors only one of the models has. */
@@ -72,17 +70,42 @@ const MARKS: readonly { readonly model: TorchvisionModel; readonly mark: string 
 /** The first tensor of every backbone that is read. */
 const FIRST = "backbone.body.conv1.weight";
 
+/** The classifier of a network for images. */
+const CLASSIFIER = /^(fc|classifier|head\.fc|_fc)\b.*weight$/;
+
+/** What weights look like that are of no detector that is read, and what can be done with them, in words; undefined where that is not known. */
+export function lookOf(given: State): string | undefined {
+  const { bare } = withoutPrefix(given);
+  const names = [...bare.keys()];
+  const refused = REFUSALS.find(({ mark }) => names.some((name) => mark.test(name)));
+  const network = likelyArchitecture(given);
+  const taken = network !== undefined && isPublished(network);
+  if (refused !== undefined) {
+    const backbone = taken
+      ? `; as a backbone, eidos fit takes its ${network}: --backbone ${network} --weights FILE`
+      : "";
+    return `${refused.what}; ${readable()}${backbone}`;
+  }
+  if (taken && publishedOf(given) === network) {
+    return `${network}, a network for images; --as ${network} imports it for its features, and as a detector's backbone eidos fit takes it: --backbone ${network} --weights FILE`;
+  }
+  if (!names.some((name) => CLASSIFIER.test(name))) return undefined;
+  return `a classifier of images${network === undefined ? "" : `, most likely ${network}`}; of those, import --as and eidos fit --backbone take ${PUBLISHED_NAMES.join(", ")}`;
+}
+
+const readable = (): string =>
+  `import reads ${TORCHVISION_MODELS.map((model) => BUILDERS[model]).join(", ")}`;
+
 /** Which model a state dict is of, by its names. @throws WeightsError naming what it looks like */
 function modelOf(state: State, fileName: string): TorchvisionModel {
   const names = [...state.keys()];
-  const refused = REFUSALS.find(({ mark }) => names.some((name) => mark.test(name)));
-  const readable = `import reads ${TORCHVISION_MODELS.map((model) => BUILDERS[model]).join(", ")}`;
-  if (refused !== undefined) throw new WeightsError(`${fileName}: looks like ${refused.what}; ${readable}`);
+  const look = lookOf(state);
+  if (look !== undefined) throw new WeightsError(`${fileName}: looks like ${look}`);
   const found = MARKS.find(({ mark }) => state.has(mark));
   if (found !== undefined && state.has(FIRST)) return found.model;
   const shown = names.slice(0, 4).map(shortened);
   throw new WeightsError(
-    `${fileName}: no detector of torchvision with a ResNet and a pyramid by its ${names.length} tensors (${shown.join(", ")}${names.length > 4 ? ", …" : ""}); ${readable}`,
+    `${fileName}: no detector of torchvision with a ResNet and a pyramid by its ${names.length} tensors (${shown.join(", ")}${names.length > 4 ? ", …" : ""}); ${readable()}`,
   );
 }
 

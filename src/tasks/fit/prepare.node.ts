@@ -250,7 +250,7 @@ async function startOf(
   );
   if (weights === undefined) return undefined;
   const { from, seed } = config.fit;
-  const fitting = await warmStart(weights.path, subject.model, seed);
+  const fitting = await warmStart(weights.path, subject.model, seed, config.fit.weights);
   const { start, report } =
     from === undefined || from !== config.fit.weights
       ? fitting

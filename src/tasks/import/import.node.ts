@@ -11,7 +11,7 @@ import { INPUT_SIZES } from "../../detection/models/mtcnn/networks.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { counted } from "../../memory.ts";
-import { checkState } from "../../nn/state.ts";
+import { checkFinite, checkState } from "../../nn/state.ts";
 import { checkNames, type NamesOf, parseOptions } from "../../options.ts";
 import { fitOptions, resolveFitOptions } from "../../train/options.ts";
 import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
@@ -140,6 +140,7 @@ export async function importDetector(request: ImportRequest): Promise<ImportSumm
   const definition = findModel(read.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
   const state = checkState(read.state, model, read.files.join(", "));
+  checkFinite(state, read.files.join(", "));
 
   const wasThere = (await stat(path).catch(() => undefined)) !== undefined;
   await folder.create();

@@ -1,22 +1,24 @@
 import { stat } from "node:fs/promises";
 import { extname } from "node:path";
+import type { PublishedName } from "../../backbones/published/index.ts";
+import { publishedOf } from "../../backbones/published/names.ts";
 import { readBytes } from "../../data/files/files.node.ts";
 import { publishedFaceModel } from "../../detection/models/faces/published.ts";
 import { holdsCascade } from "../../detection/models/mtcnn/weights.ts";
-import { torchvisionModel } from "../../detection/models/torchvision.ts";
-import { OptionError } from "../../errors.ts";
+import { lookOf, torchvisionModel } from "../../detection/models/torchvision.ts";
+import { OptionError, WeightsError } from "../../errors.ts";
 import { readWeights } from "../../nn/weights.ts";
 import type { OneFileModel } from "./readers.ts";
 
 /**
  * Which model weights are of, by the names of their tensors, or of a graph's outputs. Several files, and a folder, are MTCNN's.
  * @param choices named where they do not show it
- * @throws OptionError where they do not show it; DataError, WeightsError where a file is damaged
+ * @throws OptionError where they do not show it; DataError, WeightsError where a file is damaged, or of a kind that is not read, which is named
  */
 export async function inferredModel(
   files: readonly string[],
   choices: readonly string[],
-): Promise<OneFileModel | "mtcnn"> {
+): Promise<OneFileModel | "mtcnn" | PublishedName> {
   const [file = "", ...others] = files;
   const isFolder = (await stat(file).catch(() => undefined))?.isDirectory() === true;
   if (others.length > 0 || isFolder) return "mtcnn";
@@ -29,7 +31,12 @@ export async function inferredModel(
   );
 }
 
-function ofTensors(bytes: Uint8Array, file: string): OneFileModel | "mtcnn" | undefined {
+function ofTensors(bytes: Uint8Array, file: string): OneFileModel | "mtcnn" | PublishedName | undefined {
   const { tensors } = readWeights(bytes, file);
-  return torchvisionModel(tensors) ?? (holdsCascade(tensors) ? "mtcnn" : undefined);
+  const found =
+    torchvisionModel(tensors) ?? (holdsCascade(tensors) ? "mtcnn" : undefined) ?? publishedOf(tensors);
+  if (found !== undefined) return found;
+  const look = lookOf(tensors);
+  if (look !== undefined) throw new WeightsError(`${file}: looks like ${look}`);
+  return undefined;
 }

@@ -10,6 +10,7 @@ import {
   type TorchvisionModel,
 } from "../../detection/models/torchvision.ts";
 import { OptionError } from "../../errors.ts";
+import { checkFinite } from "../../nn/state.ts";
 import { readWeights } from "../../nn/weights.ts";
 
 // Detectors that others have trained, of one file each, by whose files they are.
@@ -59,6 +60,7 @@ export function readDetector(
     return readFaceDetector(bytes, as, file);
   }
   const weights = readWeights(bytes, file);
+  checkFinite(weights.tensors, file);
   const read = readTorchvision(weights.tensors, as, file, epsilon);
   return {
     ...read,

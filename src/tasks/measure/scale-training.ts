@@ -88,6 +88,24 @@ function usualChip(size: number, scales: readonly number[]): number {
   return SIZE_UNIT * Math.ceil((size * Math.min(0.5, ...scales)) / SIZE_UNIT);
 }
 
+/** @throws OptionError where chips are larger than the images that they are cut out of, or scales are there twice */
+function checkChip(side: number, size: number, scales: readonly number[]): void {
+  refuseTwice(scales);
+  const largest = Math.max(...scales);
+  const most = SIZE_UNIT * Math.ceil((size * largest) / SIZE_UNIT);
+  if (side <= most) return;
+  throw new OptionError(
+    `option chip: chips of ${side} pixels are larger than the largest images, which have ${Number((size * largest).toFixed(1))} (size ${size} × scale ${largest}); choose --chip of at most ${most}, such as ${usualChip(size, scales)}, or a larger --size`,
+  );
+}
+
+/** @throws OptionError where a scale is given twice */
+function refuseTwice(scales: readonly number[]): void {
+  const twice = scales.find((scale, i) => scales.indexOf(scale) < i);
+  if (twice === undefined) return;
+  throw new OptionError(`option scales: ${twice} is there twice; give each scale once`);
+}
+
 /** Ranges as given, or from the sizes of the training objects. */
 function rangesOf(
   { splits: { train } }: DetectionSet,
@@ -116,10 +134,12 @@ export function scaleTraining(
   if (bySize.sniper) {
     const all = scales ?? SNIPER_SCALES;
     const side = bySize.chip ?? usualChip(size, all);
+    checkChip(side, size, all);
     // Objects should be well within a chip: one of four times its width has twice its own size as its longer side.
     const ranges = rangesOf(set, size, all, options, side / 2);
     return { kind: "chips", size, scales: all, ranges, side, difficult: learnDifficult };
   }
+  if (!bySize.snip && scales !== undefined) refuseTwice(scales);
   if (!bySize.snip) return { kind: "all", sizes: scales === undefined ? [size] : scaledSizes(size, scales) };
   const sizes = (scales ?? [1]).map((scale) => scaledSize(size, scale));
   const twice = sizes.findIndex((one, i) => sizes.indexOf(one) < i);

@@ -578,6 +578,10 @@ export async function hardlyTrained(
   } catch {
     // A damaged report is none.
   }
+  // Without a report, what validations during the fit have measured is there.
+  ap50 ??= (await folder.readMetrics()).findLast(
+    (row) => row.validationAP50 !== undefined && row.step <= (step ?? row.step),
+  )?.validationAP50;
   const steps = step === undefined ? "" : ` after ${step} steps`;
   if (typeof ap50 === "number" && ap50 < HARDLY) {
     return `the run is hardly trained: AP50 was ${ap50.toFixed(3)} on its validation split${steps}; what it finds means little (eidos fit --resume goes on)`;

@@ -341,6 +341,9 @@ describe("a server", () => {
     const failure: unknown = await get(`${server.origin}/a`).catch((error: unknown) => error);
     expect(String(failure)).toMatch(message);
     expect(String(failure)).not.toContain("secret");
+    expect(String(failure)).toMatch(
+      /http:\/\/127.*\/a cannot be fetched: .*fetch it by hand and give its path/,
+    );
   });
 
   test("that is not there is told at once, with what to do", async () => {

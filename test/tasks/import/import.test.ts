@@ -152,6 +152,15 @@ describe("importDetector", () => {
       /its backbone has 2, 2, 3, 2 basic blocks/,
     ],
     [
+      "a number that is none",
+      () =>
+        new Map(state).set(
+          "backbone.body.bn1.running_var",
+          float32(new Float32Array(64).fill(Number.NaN), [64]),
+        ),
+      /wrong\.safetensors: backbone\.body\.bn1\.running_var has NaN in it; /,
+    ],
+    [
       "other anchors",
       () =>
         new Map(state).set(

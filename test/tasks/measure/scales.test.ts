@@ -31,6 +31,20 @@ describe("training at several scales", () => {
     expect(fit.data.validation.shape(2).x).toEqual([2, 3, 32, 32]);
   });
 
+  it.each([
+    [{ scales: [1, 1] }, /^option scales: 1 is there twice; give each scale once$/],
+    [{ sniper: true, scales: [1, 0.5, 0.5] }, /^option scales: 0\.5 is there twice/],
+    [
+      { sniper: true, chip: 640 },
+      /^option chip: chips of 640 pixels are larger than the largest images, which have 32 \(size 32 × scale 1\); choose --chip of at most 32, such as 32, or/,
+    ],
+    [{ sniper: true, scales: [2, 1], chip: 96 }, /which have 64 .*choose --chip of at most 64/],
+  ])("refuses %o", async (options, message) => {
+    const refused = prepared({ ...options, out: join(root, "refused") });
+    await expect(refused).rejects.toThrow(OptionError);
+    await expect(refused).rejects.toThrow(message);
+  });
+
   it("at scale 1 alone is training without scales", async () => {
     const {
       seconds: _s,
