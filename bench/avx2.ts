@@ -6,20 +6,24 @@ import { dirname, join } from "node:path";
 // asks the processor. So the bench runs a copy of its library in which the question "which registers does the system save?" (the instruction
 // XGETBV) has the answer that systems without AVX-512 give: 7, x87, SSE and AVX. The copy lies in a folder of the bench and goes with it.
 
-/** The instruction XGETBV, and one of the same length whose answer is 7: push 7, pop rax. */
+/** The instruction XGETBV, and one of the same length whose answer is 7: lea eax, [rcx + 7], as ecx is 0 where XGETBV is asked for these registers. */
 const XGETBV = Buffer.from([0x0f, 0x01, 0xd0]);
-const SEVEN = Buffer.from([0x6a, 0x07, 0x58]);
+const SEVEN = Buffer.from([0x8d, 0x41, 0x07]);
 
 /** The instruction CPUID, and within how many bytes behind one of it XGETBV is an instruction, and no part of data or of others. */
 const CPUID = Buffer.from([0x0f, 0xa2]);
 const NEAR = 96;
+
+/** Two bytes in front, this makes of XGETBV's first byte the number of another instruction: and eax, 15; add eax, edx. */
+const NUMBERED = 0x83;
 
 /** A copy of a library that finds no AVX-512, and how many questions were answered in it. */
 function withoutAvx512(library: Buffer): { readonly copy: Buffer; readonly questions: number } {
   const copy = Buffer.from(library);
   let questions = 0;
   for (let at = library.indexOf(XGETBV); at >= 0; at = library.indexOf(XGETBV, at + 1)) {
-    if (!library.subarray(Math.max(0, at - NEAR), at).includes(CPUID)) continue;
+    if (!library.subarray(Math.max(0, at - NEAR), at).includes(CPUID) || library[at - 2] === NUMBERED)
+      continue;
     SEVEN.copy(copy, at);
     questions++;
   }
