@@ -76,9 +76,10 @@ export class Contender {
       for (const { reject } of waiting.splice(0)) reject(ended);
     };
     child.on("error", ({ message }) => end(message));
-    child.on("close", () => {
-      const lines = complaint.trim().split("\n");
-      end(lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? "it ended");
+    child.on("close", (code, signal) => {
+      const lines = complaint.split("\n").filter((line) => line.trim() !== "");
+      const how = signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`;
+      end(lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? how);
     });
     const receive = (): Promise<Answer> =>
       new Promise((resolve, reject) => {

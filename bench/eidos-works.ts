@@ -248,7 +248,7 @@ export interface EidosOptions extends NodeRuntimeOptions {
 }
 
 /** Steps of the trainer that `eidos fit` uses: batches, noise, losses and all. */
-async function trainingStep(work: string, { replicas, ...options }: EidosOptions): Promise<Prepared> {
+async function trainingStep(work: string, replicas: number, options: NodeRuntimeOptions): Promise<Prepared> {
   const { model, data, preferences } = subjectOf(work);
   const threads = options.threads === undefined ? {} : { threads: options.threads };
   const fit = resolveFitOptions(
@@ -322,9 +322,9 @@ async function generation(options: NodeRuntimeOptions): Promise<Prepared> {
 }
 
 /** All works of this library. Replicas only divide training. */
-export function eidosWorks(options: EidosOptions): Contender["works"] {
+export function eidosWorks({ replicas, ...options }: EidosOptions): Contender["works"] {
   const steps =
-    options.replicas > 1
+    replicas > 1
       ? ["conv-step", "unet-step", "glow-step", "yolo-step"]
       : [
           "mlp-step",
@@ -342,8 +342,8 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
           ...BACKBONE_STEPS,
         ];
   return {
-    ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
-    ...(options.replicas === 1 && {
+    ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, replicas, options)])),
+    ...(replicas === 1 && {
       "unet-inference": () => inference(options),
       "unet-generation": () => generation(options),
       ...diffusionWorks(options),

@@ -306,12 +306,12 @@ function emitProducts(
   channels: number,
   positions: number,
 ): string {
-  const { reshape, transpose, sum } = movers(context);
+  const { reshape, exchange, sum } = movers(context);
   const { block: b } = context.target;
   const blocked = reshape(context.blockedValue(map), [-1, channels / b, positions, b]);
   const operands = [reshape(taps, [-1, 1, rows, positions]), blocked] as const;
   const product = emitProduct(context, operands, 4, { m: rows, n: b, k: positions });
-  return reshape(transpose(sum(product, [0]), [0, 2, 1]), [channels, rows]);
+  return reshape(exchange(sum(product, [0]), [channels / b, rows, b]), [channels, rows]);
 }
 
 /** Few input channels: their shifted copies times the blocked output gradient. */
@@ -408,10 +408,10 @@ export function blockedStridedGradient(
   const columns = phases(width, sizeAt(name, g, 3), kw, stride[1], padding[1]);
   if (rows === undefined || columns === undefined) return undefined;
 
-  const { reshape, transpose, take } = movers(context);
+  const { reshape, exchange, take } = movers(context);
   const c = i * groups;
   const lanes = depthwise
-    ? transpose(reshape(context.value(weight), [c / b, b, kh * kw]), [0, 2, 1])
+    ? reshape(exchange(context.value(weight), [c / b, b, kh * kw]), [c / b, kh * kw, b])
     : undefined;
   const elements = (picked: readonly number[]): string =>
     lanes === undefined ? exchangedElements(context, { weight, groups }, picked) : take(lanes, 1, picked);

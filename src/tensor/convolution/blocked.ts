@@ -42,7 +42,7 @@ export function blockedForm(context: LowerContext, kernel: Kernel): BlockedForm 
 
 /** The weight in the order that the blocked kernels read: [O / b, I / b, kh, kw, b of I, b of O], narrow ones without I's. */
 function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm): string {
-  const { reshape, transpose, reverse } = movers(context);
+  const { reshape, transpose, exchange, reverse } = movers(context);
   const { block: b } = context.target;
   const { weight, groups, adjoint } = kernel;
   const { from, to, height, width, taps } = kernelSizes(kernel);
@@ -50,11 +50,11 @@ function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm)
   const ordered = (): string => {
     const plain = form === "full" ? "" : context.value(weight);
     if (form === "depthwise") {
-      const lanes = transpose(reshape(plain, [o / b, b, taps]), [0, 2, 1]);
-      return adjoint ? reverse(lanes, 1, taps) : lanes;
+      const lanes = exchange(plain, [o / b, b, taps]);
+      return adjoint ? reverse(reshape(lanes, [o / b, taps, b]), 1, taps) : lanes;
     }
     if (form === "narrowInput") {
-      if (!adjoint) return transpose(reshape(plain, [o / b, b, i * taps]), [0, 2, 1]);
+      if (!adjoint) return exchange(plain, [o / b, b, i * taps]);
       return reverse(transpose(reshape(plain, [o, i / b, b, taps]), [1, 0, 3, 2]), 2, taps);
     }
     if (!adjoint) return context.kernelValue(weight);

@@ -65,7 +65,7 @@ function blockedConvolution(
   geometry: Geometry,
   block: number,
 ): string {
-  const { reshape, transpose, sum } = movers(context);
+  const { reshape, exchange, sum } = movers(context);
   const { n, c, input, output, kernel } = sizes;
   const { stride, padding, dilation } = geometry;
   const [vertical, horizontal] = [reachOf(sizes, geometry, 0), reachOf(sizes, geometry, 1)];
@@ -101,8 +101,9 @@ function blockedConvolution(
     },
   });
   const count = vertical.found * horizontal.found;
-  const total = reshape(sum(reshape(elements, [n, c * count]), [0]), [c / block, count, block]);
-  const plain = reshape(transpose(total, [0, 2, 1]), [c, 1, vertical.found, horizontal.found]);
+  const total = sum(reshape(elements, [n, c * count]), [0]);
+  const lanes = exchange(total, [c / block, count, block]);
+  const plain = reshape(lanes, [c, 1, vertical.found, horizontal.found]);
   return cropped(context, plain, sizes, [vertical.found, horizontal.found]);
 }
 

@@ -1,4 +1,5 @@
 import type { DType } from "../array.ts";
+import { BLOCKED_DOMAIN } from "../blocked.ts";
 import { int64Vector } from "../core.ts";
 import type { Attributes, LowerContext } from "../graph.ts";
 import { filled } from "../leaves.ts";
@@ -48,6 +49,21 @@ export function movers(context: LowerContext) {
       context.emit1({ op: "Reshape", inputs: [x, vector(shape)] }),
     transpose: (x: string, perm: readonly number[]): string =>
       context.emit1({ op: "Transpose", inputs: [x], attributes: { perm: { ints: perm } } }),
+    /**
+     * Exchanges rows and columns of many small matrices [count, rows, columns], one side of which is a block, for a program with blocked kernels. It is what these do with maps of one block of
+     * channels; `Transpose` hands each matrix to the threads by itself, by which two threads take ten times as long as one. The result has any shape.
+     */
+    exchange: (x: string, [count, rows, columns]: readonly [number, number, number]): string => {
+      const { block } = context.target;
+      if (rows !== block && columns !== block) throw new Error(`no side of ${rows}×${columns} is a block`);
+      const positions = rows === block ? columns : rows;
+      return context.emit1({
+        op: rows === block ? "ReorderInput" : "ReorderOutput",
+        inputs: [context.emit1({ op: "Reshape", inputs: [x, vector([1, count * block, positions, 1])] })],
+        ...(rows !== block && { attributes: { channels: { int: count * block } } }),
+        domain: BLOCKED_DOMAIN,
+      });
+    },
     take,
     /** Reverses an axis of a known size. */
     reverse: (x: string, axis: number, size: number): string =>

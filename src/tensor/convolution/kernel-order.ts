@@ -20,21 +20,21 @@ function blocksOf(shape: readonly unknown[], block: number) {
 
 /** A weight in plain order carried into kernel order. */
 export function emitKernelOrder(context: LowerContext, plain: string, shape: readonly unknown[]): string {
-  const { reshape, transpose } = movers(context);
+  const { exchange } = movers(context);
   const { block: b } = context.target;
   const { o, i, taps } = blocksOf(shape, b);
   // Exchanging two axes twice takes a sixth of the time of one general transposition.
-  const lanes = taps === 1 ? plain : transpose(reshape(plain, [(o * i) / b, b, taps]), [0, 2, 1]);
-  return transpose(reshape(lanes, [o / b, b, i * taps]), [0, 2, 1]);
+  const lanes = taps === 1 ? plain : exchange(plain, [(o * i) / b, b, taps]);
+  return exchange(lanes, [o / b, b, i * taps]);
 }
 
 /** A weight in kernel order carried into plain order. */
 export function emitPlainOrder(context: LowerContext, ordered: string, shape: readonly unknown[]): string {
-  const { reshape, transpose } = movers(context);
+  const { reshape, exchange } = movers(context);
   const { block: b } = context.target;
   const { o, i, taps, height, width } = blocksOf(shape, b);
-  const rows = transpose(reshape(ordered, [o / b, i * taps, b]), [0, 2, 1]);
-  const lanes = taps === 1 ? rows : transpose(reshape(rows, [(o * i) / b, taps, b]), [0, 2, 1]);
+  const rows = exchange(ordered, [o / b, i * taps, b]);
+  const lanes = taps === 1 ? rows : exchange(rows, [(o * i) / b, taps, b]);
   return reshape(lanes, [o, i, height, width]);
 }
 
@@ -56,7 +56,7 @@ export function exchangedElements(
   { weight, groups }: { readonly weight: Tensor; readonly groups: number },
   picked: readonly number[],
 ): string {
-  const { reshape, transpose, take } = movers(context);
+  const { reshape, exchange, take } = movers(context);
   const { block: b } = context.target;
   const { outputs, inputs, taps } = blocksOf(weight.shape, b);
   const each = outputs / groups;
@@ -69,7 +69,7 @@ export function exchangedElements(
   }
   // Whole blocks are copied, and each is transposed.
   const blocks = take(reshape(context.kernelValue(weight), [outputs * inputs * taps, b * b]), 0, order);
-  const turned = transpose(reshape(blocks, [order.length, b, b]), [0, 2, 1]);
+  const turned = exchange(blocks, [order.length, b, b]);
   return reshape(turned, [groups * inputs, each, picked.length, b, b]);
 }
 
