@@ -329,6 +329,28 @@ describe("maps that stay in blocked layout", () => {
     expect(count(gradients)).toBe(3 + 1);
   });
 
+  it("have their weights turned by the kernels of maps, not by transposing many small matrices", () => {
+    const inputs = new Inputs();
+    const y = conv(inputs, conv(inputs, inputs.add([2, 16, 8, 8]), 32), 32);
+    const outputs = new Map(
+      simplify(grad(mean(square(y)), inputs.tensors)).map((tensor, i) => [`y${i}`, tensor]),
+    );
+    const names = new Map(inputs.tensors.map((tensor, i) => [tensor, `x${i}`]));
+    for (const block of [8, 16] as const) {
+      const target = { contrib: true, block };
+      const model = onnx.ModelProto.decode(
+        lowerToOnnx({ inputs: names, outputs, weights: new Map() }, target),
+      );
+      const nodes = model.graph?.node ?? [];
+      expect(nodes.filter(({ opType }) => opType === "ReorderInput").length).toBeGreaterThan(0);
+      const turning = nodes.filter(
+        ({ opType, attribute }) =>
+          opType === "Transpose" && attribute?.some(({ ints }) => `${ints}` === "0,2,1"),
+      );
+      expect(turning).toEqual([]);
+    }
+  });
+
   describe("normalized by given statistics", () => {
     /** Two convolutions whose normalization is known, a residual and ReLUs, as in a network whose first stages are frozen. */
     function frozen() {
