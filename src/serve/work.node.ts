@@ -6,7 +6,7 @@ import { encodePng, imageGrid } from "../report/index.ts";
 import type { Run } from "../tasks/open-run.node.ts";
 import { fewRows, readSource } from "../tasks/run/inputs.node.ts";
 import { detectorRun } from "../tasks/run/load.node.ts";
-import { asWritten, sampleRows, toBytes } from "../tasks/run/outputs.node.ts";
+import { asWritten, checkFinite, sampleRows, toBytes } from "../tasks/run/outputs.node.ts";
 import { type DetectedImage, drawFound, leastScore } from "../tasks/use/detect.node.ts";
 import { embedding, joined } from "../tasks/use/embed.node.ts";
 import { reasonsOf } from "../tasks/use/reasons.node.ts";
@@ -208,7 +208,7 @@ export class ServedRun {
         if (work.states !== undefined)
           return formingOf(run.loaded, { ...work.options, states: work.states }, onProgress);
         const samples = await run.sample({ ...work.options, onProgress });
-        checkFiniteAnswer(samples);
+        checkFinite(samples);
         if (!isPicture(dataInfo)) return { kind: "table", ...sampleRows(dataInfo, samples) };
         if (!work.picture) return { kind: "array", array: asWritten(dataInfo, samples) };
         const bytes = await encodePng(imageGrid(toBytes(samples, dataInfo.kind)));
@@ -412,9 +412,4 @@ async function checkPixels(file: Uint8Array, name: string, limit: number): Promi
   }
   if (size.width * size.height > limit)
     throw imageError(name, `${size.width} × ${size.height} pixels, more than the limit of ${limit}`);
-}
-
-function checkFiniteAnswer({ data }: NdArray<"float32">): void {
-  if (data.every(Number.isFinite)) return;
-  throw new Error("a sample is not finite; the model has diverged, fit it with a lower learningRate");
 }
