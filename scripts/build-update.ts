@@ -7,8 +7,8 @@ import asc from "assemblyscript/asc";
 
 const root = new URL("../", import.meta.url);
 
-/** The module's bytes. @throws Error with the compiler's messages */
-export async function compileUpdate(): Promise<Uint8Array> {
+/** The module's bytes. @param shared whether threads share its memory @throws Error with the compiler's messages */
+export async function compileUpdate(shared: boolean): Promise<Uint8Array> {
   let binary: Uint8Array | undefined;
   const source = await readFile(new URL("assembly/update.ts", root), "utf8");
   const { error, stderr } = await asc.main(
@@ -23,6 +23,7 @@ export async function compileUpdate(): Promise<Uint8Array> {
       "--importMemory",
       "--enable",
       "simd",
+      ...(shared ? ["--enable", "threads", "--sharedMemory", "--maximumMemory", "65536"] : []),
     ],
     {
       readFile: (name) => (name === "update.ts" ? source : null),
@@ -36,26 +37,34 @@ export async function compileUpdate(): Promise<Uint8Array> {
   return binary;
 }
 
-/** The text of the module that holds these bytes. */
-export function updateCode(bytes: Uint8Array): string {
+/** Declares a constant of these bytes. */
+function declared(name: string, what: string, bytes: Uint8Array): readonly string[] {
   const lines =
     Buffer.from(bytes)
       .toString("base64")
       .match(/.{1,100}/g) ?? [];
   return [
-    "// Made by `npx tsx scripts/build-update.ts` of assembly/update.ts; do not edit.",
     "",
-    "/** The WebAssembly module of assembly/update.ts. */",
-    "export const UPDATE_CODE = Uint8Array.from(",
+    `/** ${what} */`,
+    `export const ${name} = Uint8Array.from(`,
     "  atob(",
     ...lines.map((line, i) => `    ${i === 0 ? "" : "  "}"${line}"${i === lines.length - 1 ? "," : " +"}`),
     "  ),",
     "  (character) => character.charCodeAt(0),",
     ");",
+  ];
+}
+
+/** The text of the module that holds both. */
+async function updateCode(): Promise<string> {
+  return [
+    "// Made by `npx tsx scripts/build-update.ts` of assembly/update.ts; do not edit.",
+    ...declared("UPDATE_CODE", "The WebAssembly module of assembly/update.ts.", await compileUpdate(false)),
+    ...declared("SHARED_UPDATE_CODE", "The same, whose memory threads share.", await compileUpdate(true)),
     "",
   ].join("\n");
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await writeFile(new URL("src/train/update-code.ts", root), updateCode(await compileUpdate()));
+  await writeFile(new URL("src/train/update-code.ts", root), await updateCode());
 }

@@ -157,8 +157,21 @@ function abandon({ process, thread }: Gates): void {
 /** Gates of the threads that this one has started. */
 const started = new WeakMap<Worker, Gate>();
 
-/** Starts a thread that can be ended by `endThread` at any time. Its module calls `threadLoaded` first. */
-export function startWorker(entry: URL | string, options: WorkerOptions): Worker {
+/**
+ * Starts a thread of this package, which `endThread` ends at any time. Its module calls `threadLoaded` first.
+ * @param entry its module by the name of its source, as `new URL("./worker.node.ts", import.meta.url)`: compiled, it is the .js
+ * file beside; sources (in development) run through tsx
+ * @internal
+ */
+export function startThread(entry: URL, workerData: unknown): Worker {
+  if (!import.meta.url.endsWith(".ts")) {
+    return startWorker(new URL(entry.href.replace(/\.ts$/, ".js")), { workerData });
+  }
+  const code = `import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(entry.href)}); })`;
+  return startWorker(code, { workerData, eval: true });
+}
+
+function startWorker(entry: URL | string, options: WorkerOptions): Worker {
   const thread = newGate();
   const before = getEnvironmentData(KEY);
   setEnvironmentData(KEY, { process: gates.process, thread } satisfies Gates);

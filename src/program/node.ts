@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { memoryLimit } from "../memory.node.ts";
 import type { MemoryLimit } from "../memory.ts";
 import "./no-telemetry.node.ts";
@@ -23,6 +24,7 @@ import {
   type Runtime,
   SESSION_CONFIG,
 } from "./runtime.ts";
+import { openSharedModule } from "./shared-module.node.ts";
 
 // Failures are thrown; the library need not print them as well.
 ort.env.logLevel = "fatal";
@@ -32,11 +34,16 @@ guardCalls(library, nativeCall);
 
 const PLAIN: Target = { contrib: false, block: 0 };
 
+/** Threads that an update is divided over at most: a few cores take all that memory gives. */
+const MOST_UPDATING = 6;
+
 export interface NodeRuntimeOptions {
   /** Execution provider: cpu (default), webgpu, cuda, dml, coreml, where this machine has it. */
   readonly provider?: string;
   /** Threads inside one operation. Default: as many as there are cores. */
   readonly threads?: number;
+  /** Threads that update the weights of a large model, this one included (provider cpu). Default: `threads`. */
+  readonly updateThreads?: number;
   /**
    * Microseconds that idle threads wait awake for their next share of an operation. Default: 50; 0 for none. ONNX
    * Runtime's own, much longer default is no faster on an idle machine and several times slower on a busy one.
@@ -60,6 +67,7 @@ export interface NodeRuntimeOptions {
 const NAMES: NamesOf<NodeRuntimeOptions> = {
   provider: true,
   threads: true,
+  updateThreads: true,
   spinMicroseconds: true,
   deterministic: true,
   profile: true,
@@ -115,6 +123,25 @@ export async function availableProviders(): Promise<readonly string[]> {
   return available;
 }
 
+let sharesMemory: Promise<boolean> | undefined;
+
+/** Whether arrays in memory that threads share can be inputs of programs: not in Node 20. */
+async function takesSharedMemory(): Promise<boolean> {
+  const x = input("x", [1]);
+  const runtime = ortRuntime(library, "cpu", PLAIN, { executionProviders: ["cpu"], logSeverityLevel: 4 });
+  const program = await Program.build(new Map([["y", add(x, 1)]]), runtime);
+  try {
+    await program.run({
+      x: { dtype: "float32", shape: [1], data: new Float32Array(new SharedArrayBuffer(4)) },
+    });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await program.release();
+  }
+}
+
 let block: Promise<Target["block"]> | undefined;
 
 /** The block of this machine's NCHWc convolution kernels, found once per process; 0 where there are none. */
@@ -134,8 +161,11 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
   if (!(Number.isInteger(spinMicroseconds) && spinMicroseconds >= 0)) {
     throw new OptionError(`spinMicroseconds: ${spinMicroseconds} is not a whole number from 0 on`);
   }
-  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
-    throw new OptionError(`threads: ${threads} is not a positive integer`);
+  const { updateThreads = threads ?? availableParallelism() } = options;
+  for (const [name, count] of Object.entries({ threads, updateThreads })) {
+    if (count !== undefined && (!Number.isInteger(count) || count < 1)) {
+      throw new OptionError(`${name}: ${count} is not a positive integer`);
+    }
   }
   if (!listedProviders().includes(provider)) {
     throw new OptionError(
@@ -182,7 +212,18 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
     },
   });
   // How much memory an accelerator has is not known.
-  return cpu ? { ...runtime, memory: options.memory ?? memoryLimit() } : runtime;
+  if (!cpu) return runtime;
+  const others = Math.min(updateThreads, MOST_UPDATING) - 1;
+  return {
+    ...runtime,
+    memory: options.memory ?? memoryLimit(),
+    ...(others > 0 && {
+      async openSharedModule(code: Uint8Array<ArrayBuffer>, bytes: number) {
+        sharesMemory ??= takesSharedMemory();
+        return (await sharesMemory) ? openSharedModule(code, bytes, others) : undefined;
+      },
+    }),
+  };
 }
 
 /** The first line of a failure's message, without the location in ONNX Runtime's sources. */

@@ -100,11 +100,25 @@ function drawRandoms(
   return Object.fromEntries(feeds);
 }
 
+/** Writes the numbers of a result into an array, and frees it. @throws RuntimeError where they are others */
+function write(value: RuntimeValue, array: Float32Array, name: string): void {
+  const { dtype, shape, data } = value.view();
+  if (dtype !== "float32" || data.length !== array.length) {
+    throw new RuntimeError(
+      `result ${name} is ${dtype}[${shape}], which ${array.length} float32 numbers do not hold`,
+    );
+  }
+  array.set(data as Float32Array);
+  value.dispose();
+}
+
 export interface RunOptions {
   /** Fills the `normal()` and `uniform()` leaves. The same generator gives the same numbers at every run. */
   readonly random?: Random;
   /** The run does `count` rows of a larger batch, from row `first`: leaves with that many rows are drawn accordingly. */
   readonly rows?: { readonly first: number; readonly count: number };
+  /** Arrays that float32 results of these names are written into, which are not returned then (not on a GPU). */
+  readonly into?: Readonly<Record<string, Float32Array>>;
 }
 
 /** Stands before the names of outputs in the model, where an input and an output must not share a name. */
@@ -175,10 +189,17 @@ export class Program {
     options: RunOptions = {},
   ): Promise<Readonly<Record<string, RuntimeValue>>> {
     const drawn = drawRandoms(this.randoms, feeds, options);
-    const results = await this.session.run({ ...feeds, ...drawn });
-    return Object.fromEntries(
-      Object.entries(results).map(([name, value]) => [name.slice(RESULT.length), value]),
+    const into = new Map<string, Float32Array>(
+      Object.entries(options.into ?? {}).map(([name, array]) => [`${RESULT}${name}`, array]),
     );
+    const results = await this.session.run({ ...feeds, ...drawn }, Object.fromEntries(into));
+    const returned: (readonly [string, RuntimeValue])[] = [];
+    for (const [name, value] of Object.entries(results)) {
+      const array = into.get(name);
+      if (array === undefined) returned.push([name.slice(RESULT.length), value]);
+      else write(value, array, name.slice(RESULT.length));
+    }
+    return Object.fromEntries(returned);
   }
 
   /** Runs and copies all results out. */

@@ -3,6 +3,7 @@ import { RuntimeError } from "../errors.ts";
 import type { MemoryLimit } from "../memory.ts";
 import { type DType, elementCount, type NdArray } from "../tensor/array.ts";
 import type { Target } from "../tensor/graph.ts";
+import type { OpenSharedModule } from "./shared-module.ts";
 
 /** A value that lives where the runtime keeps its values: memory of the process, or of a GPU. */
 export interface RuntimeValue {
@@ -32,7 +33,14 @@ export function disposeValue(value: Value): void {
 
 /** A loaded program. */
 export interface RuntimeSession {
-  run(feeds: Readonly<Record<string, Value>>): Promise<Readonly<Record<string, RuntimeValue>>>;
+  /**
+   * @param into arrays that float32 outputs of these names may be written into
+   * @returns the outputs that were not
+   */
+  run(
+    feeds: Readonly<Record<string, Value>>,
+    into?: Readonly<Record<string, Float32Array>>,
+  ): Promise<Readonly<Record<string, RuntimeValue>>>;
   release(): Promise<void>;
 }
 
@@ -43,6 +51,8 @@ export interface Runtime {
   readonly target: Target;
   /** What the values of a program may take together; undefined where that is not known. */
   readonly memory?: MemoryLimit;
+  /** Opens a module on threads beside this one, for work between two runs; absent where there are none. */
+  readonly openSharedModule?: OpenSharedModule;
   /** @param weightsInside whether the model has weights as constants, which is worth more work while loading */
   load(model: Uint8Array, weightsInside?: boolean): Promise<RuntimeSession>;
 }
@@ -223,28 +233,47 @@ export function ortRuntime(
       } catch (cause) {
         throw new RuntimeError(`${provider} cannot load the program: ${messageOf(cause)}`, { cause });
       }
+      // The shapes of outputs that are to be written into arrays, without which the library does not take these. Not every program declares
+      // them: they are those of the first run.
+      const shapes = new Map<string, readonly number[]>();
       return {
-        async run(feeds) {
+        async run(feeds, into = {}) {
           const inputs = new Map<string, OrtTensor>();
           for (const name of session.inputNames) {
             const value = Object.hasOwn(feeds, name) ? feeds[name] : undefined;
             if (value === undefined) throw new RuntimeError(`the program's input ${name} was not given`);
             inputs.set(name, toOrt(ort, name, value));
           }
+          const given = new Map(
+            Object.entries(into).flatMap(([name, data]) => {
+              const shape = shapes.get(name);
+              return shape === undefined ? [] : [[name, new ort.Tensor("float32", data, shape)] as const];
+            }),
+          );
           let outputs: InferenceSession.OnnxValueMapType;
           try {
-            outputs = await inTurn(ort, () => session.run(Object.fromEntries(inputs)));
+            const fed = Object.fromEntries(inputs);
+            const wanted = session.outputNames.map((name) => [name, given.get(name) ?? null] as const);
+            outputs = await inTurn(ort, () =>
+              given.size === 0 ? session.run(fed) : session.run(fed, Object.fromEntries(wanted)),
+            );
           } catch (cause) {
             throw new RuntimeError(`${provider} cannot run the program: ${messageOf(cause)}`, { cause });
           }
-          return Object.fromEntries(
-            session.outputNames.map((name) => {
-              const tensor = outputs[name];
-              if (tensor === undefined)
-                throw new RuntimeError(`the program did not return its output ${name}`);
-              return [name, new OrtValue(tensor as OrtTensor, ort)];
-            }),
-          );
+          const results = new Map<string, OrtValue>();
+          for (const name of session.outputNames) {
+            const tensor = outputs[name];
+            if (tensor === undefined) throw new RuntimeError(`the program did not return its output ${name}`);
+            const value = new OrtValue(tensor as OrtTensor, ort);
+            if (given.has(name)) {
+              // Of what it has written elsewhere, the library returns a copy.
+              value.dispose();
+              continue;
+            }
+            results.set(name, value);
+            if (Object.hasOwn(into, name)) shapes.set(name, value.shape);
+          }
+          return Object.fromEntries(results);
         },
         release: () => inTurn(ort, () => session.release()),
       };

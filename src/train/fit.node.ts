@@ -59,7 +59,8 @@ async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummar
   const runtime = await nodeRuntime({
     provider: options.provider,
     deterministic: options.deterministic,
-    ...(threads !== undefined && { threads }),
+    // Replicas wait while weights are updated.
+    ...(threads !== undefined && { threads, updateThreads: threads * options.replicas }),
   });
   const { replicaPool } = fit;
   const work = { tracer, source, options, runtime, replicaPool, ranks, owners, shouldStop };

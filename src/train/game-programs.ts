@@ -5,10 +5,10 @@ import { float32 } from "../tensor/array.ts";
 import type { BatchShape } from "./batches.ts";
 import { type OpenGame, playerVector } from "./game.ts";
 import type { TrainingVectors } from "./gradient-parts.ts";
-import { numbersOf, type StepAt, scalarsOf, updateBy } from "./outside-update.ts";
+import { gradientArrays, numbersOf, scalarsOf } from "./outside-update.ts";
 import { ShapedPrograms } from "./programs.ts";
-import { gradientName, type StepTracer } from "./step.ts";
-import type { VectorUpdate } from "./vector-update.ts";
+import type { StepTracer } from "./step.ts";
+import type { StepAt, VectorUpdate } from "./vector-update.ts";
 
 /** What a step of a game is given. */
 interface GameBatch {
@@ -77,6 +77,7 @@ export class GamePrograms {
       }),
     );
     const program = await this.programs.at(shape);
+    const { last } = game;
     const outputs = await program.runValues(
       {
         ...vectors,
@@ -84,7 +85,7 @@ export class GamePrograms {
         ...scalarsOf(at),
         ...feeds,
       },
-      { random },
+      { random, into: gradientArrays(last.layout, update.gradient.subarray(last.from, last.to)) },
     );
     for (const [player, stretch] of game.others) {
       const values = names.flatMap((name) => {
@@ -95,9 +96,7 @@ export class GamePrograms {
       update.take(stretch, Object.fromEntries(numbers), at.number);
       for (const [, value] of values) disposeValue(value);
     }
-    const gradients = Array.from({ length: game.gradients }, (_, i) => outputs[gradientName(i)] ?? []).flat();
-    const last = { ...at, learningRate: at.learningRate * game.last.rate };
-    const own = updateBy(update, [gradients], last, game.last);
+    const own = update.update({ ...at, learningRate: at.learningRate * last.rate }, last);
     const { gradientNorm } = outputs;
     const before = gradientNorm === undefined ? 0 : Number((await readValue(gradientNorm)).data[0]);
     const norm = Math.hypot(own, before);

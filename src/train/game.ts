@@ -7,7 +7,7 @@ import { outputAt, substitute } from "../tensor/graph.ts";
 import { reshape, traceTraining } from "../tensor/index.operations.ts";
 import { type Buffer, grad, input, slice, type Tensor } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
-import { ParameterLayout } from "./layout.ts";
+import { type LayoutStretch, ParameterLayout } from "./layout.ts";
 import type { Rates } from "./rates.ts";
 import type { VectorStretch } from "./vector-update.ts";
 
@@ -198,10 +198,8 @@ export interface OpenGame {
    * player are read under their own names, those of the others by `playerVector`.
    */
   readonly graph: ReadonlyMap<string, Tensor>;
-  /** Parameters of the last turn's player. */
-  readonly gradients: number;
-  /** The player of the last turn: its stretch of the vectors, and its share of the learning rate. */
-  readonly last: VectorStretch & { readonly rate: number };
+  /** The player of the last turn: its parameters, their stretch of the vectors, and its share of the learning rate. */
+  readonly last: LayoutStretch & { readonly rate: number };
   /** The stretches of the other players, by their numbers. */
   readonly others: ReadonlyMap<number, VectorStretch>;
 }
@@ -248,8 +246,7 @@ export function openGame(
       ...(norm === undefined ? [] : [["gradientNorm", norm] as const]),
       ...buffersOf(model).map((buffer) => [buffer.name, game.buffers.get(buffer) ?? buffer] as const),
     ]),
-    gradients: game.gradients.length,
-    last: { from: last.from, to: last.to, rate: final.rate ?? 1 },
+    last: { layout: last.layout, from: last.from, to: last.to, rate: final.rate ?? 1 },
     others: new Map(others.map(([player, { from, to }]) => [player, { from, to }])),
   };
 }

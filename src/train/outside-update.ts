@@ -1,12 +1,8 @@
-import { disposeValue, type Value } from "../program/runtime.ts";
+import type { Value } from "../program/runtime.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
-import type { VectorStretch, VectorUpdate } from "./vector-update.ts";
-
-/** A step: its learning rate, and its number, 1 for the first from which the optimizer counts. */
-export interface StepAt {
-  readonly learningRate: number;
-  readonly number: number;
-}
+import type { ParameterLayout } from "./layout.ts";
+import { gradientName } from "./step.ts";
+import type { StepAt } from "./vector-update.ts";
 
 /** What a graph is told of a step. */
 export function scalarsOf({ learningRate, number }: StepAt): Record<string, NdArray> {
@@ -18,19 +14,11 @@ export function numbersOf(value: Value): Float32Array {
   return (value.kind === "runtime" ? value.view() : value).data as Float32Array;
 }
 
-/**
- * Updates vectors by the mean of the gradients of parts, each an array a parameter or one of all, which are freed.
- * @param stretch of the vectors that the gradients are of; default: all of them
- * @returns the norm of the gradient before clipping
- */
-export function updateBy(
-  update: VectorUpdate,
-  parts: readonly (readonly Value[])[],
-  { learningRate, number }: StepAt,
-  stretch?: VectorStretch,
-): number {
-  const arrays = parts.map((values) => values.map(numbersOf));
-  const norm = update.update(arrays, learningRate, number, stretch);
-  for (const value of parts.flat()) disposeValue(value);
-  return norm;
+/** Where a graph writes `gradient.0`, `gradient.1`, … by the parameters of a layout: one after another. */
+export function gradientArrays(
+  layout: ParameterLayout,
+  gradient: Float32Array,
+): Record<string, Float32Array> {
+  const shown = [...layout.shown(gradient).values()];
+  return Object.fromEntries(shown.map(({ data }, i) => [gradientName(i), data]));
 }

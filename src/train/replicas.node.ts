@@ -2,7 +2,7 @@ import { parentPort, type Worker, workerData } from "node:worker_threads";
 import { TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { buffersOf } from "../nn/module.ts";
-import { endThread, threadLoaded } from "../program/native-calls.node.ts";
+import { endThread, startThread, threadLoaded } from "../program/native-calls.node.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
@@ -12,13 +12,7 @@ import { tracerOf } from "./options.ts";
 import { coresOf, rankJob } from "./ranks/job.node.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { StepTracer } from "./step.ts";
-import {
-  type ErrorMessage,
-  fromErrorMessage,
-  startThread,
-  toErrorMessage,
-  workerFailure,
-} from "./threads.node.ts";
+import { type ErrorMessage, fromErrorMessage, toErrorMessage, workerFailure } from "./threads.node.ts";
 
 /** What a fit is of, as replicas find it again from its configuration. */
 export interface ReplicaSubject {

@@ -1,8 +1,6 @@
-import type { Worker } from "node:worker_threads";
 import * as errors from "../errors.ts";
-import { startWorker } from "../program/native-calls.node.ts";
 
-// Worker threads of this package: how they are started, and how their errors travel.
+// Worker threads of this package: how their errors travel.
 
 /** An error sent between threads: classes do not survive structured cloning. */
 export interface ErrorMessage {
@@ -43,18 +41,4 @@ export function workerFailure(who: string, cause: unknown): Error {
   }
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new errors.TrainingError(`${who} failed: ${reason}`, { cause });
-}
-
-/**
- * Starts a thread of this package, which `endThread` ends.
- * @param entry its module by the name of its source, as `new URL("./worker.node.ts", import.meta.url)`: compiled, it is the .js
- * file beside; sources (in development) run through tsx
- * @internal
- */
-export function startThread(entry: URL, workerData: unknown): Worker {
-  if (!import.meta.url.endsWith(".ts")) {
-    return startWorker(new URL(entry.href.replace(/\.ts$/, ".js")), { workerData });
-  }
-  const code = `import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(entry.href)}); })`;
-  return startWorker(code, { workerData, eval: true });
 }

@@ -4,15 +4,16 @@ import { Program, type State } from "../program/program.ts";
 import { disposeValue, type Runtime, type RuntimeValue, readValue, type Value } from "../program/runtime.ts";
 import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
-import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
+import type { BatchShape, EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
+import type { OpenGame } from "./game.ts";
 import { GamePrograms } from "./game-programs.ts";
 import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
 import { type KernelOrder, kernelOrderOf } from "./kernel-order.ts";
 import { parameterValue } from "./layout.ts";
-import { numbersOf, type StepAt, scalarsOf, updateBy } from "./outside-update.ts";
+import { gradientArrays, numbersOf, scalarsOf } from "./outside-update.ts";
 import { MOST_PROGRAMS, ShapedPrograms } from "./programs.ts";
 import { averageOf, EVALUATED, gradientName, isAdversarial, type StepTracer } from "./step.ts";
-import { VectorUpdate } from "./vector-update.ts";
+import { type StepAt, VectorUpdate } from "./vector-update.ts";
 
 /** Everything that decides how training goes on. */
 export interface Snapshot {
@@ -111,6 +112,45 @@ type StepPrograms =
       readonly averages?: Program;
     };
 
+/** The programs of steps, made for batches of this shape. */
+async function programsOf(
+  tracer: StepTracer,
+  runtime: Runtime,
+  shape: BatchShape,
+  {
+    pool,
+    game,
+    update,
+    order,
+  }: {
+    readonly pool: GradientPool | undefined;
+    readonly game: OpenGame | undefined;
+    readonly update: VectorUpdate | undefined;
+    readonly order: KernelOrder | undefined;
+  },
+): Promise<StepPrograms> {
+  if (pool === undefined && game !== undefined && update !== undefined) {
+    const programs = await GamePrograms.build(tracer, game, update, shape, runtime);
+    return { kind: "game", programs, update };
+  }
+  if (pool === undefined) {
+    const trace = update === undefined ? "whole" : "gradients";
+    const programs = new ShapedPrograms((of) => tracer[trace](of), runtime, MOST_PROGRAMS, order?.ordered);
+    await programs.at(shape);
+    return { kind: "whole", programs, ...(update && { update }), ...(order && { order }) };
+  }
+  if (update === undefined) {
+    return { kind: "parts", pool, update: await Program.build(tracer.updateFrom(pool.parts), runtime) };
+  }
+  const averages = tracer.bufferAverages();
+  return {
+    kind: "parts",
+    pool,
+    update,
+    ...(averages.size > 0 && { averages: await Program.build(averages, runtime) }),
+  };
+}
+
 /** Runs training steps; holds parameters and optimizer state where the runtime keeps its values. */
 export class Trainer {
   private readonly tracer: StepTracer;
@@ -161,29 +201,15 @@ export class Trainer {
     const outside = isOutside ? tracer.outside : undefined;
     const isWhole = outside !== undefined && pool === undefined && game === undefined;
     const order = isWhole ? kernelOrderOf(tracer, shape, runtime.target.block) : undefined;
-    const update = outside && (await VectorUpdate.create(outside, begun.vectors, order));
-    let steps: StepPrograms;
-    if (pool === undefined && game !== undefined && update !== undefined) {
-      const programs = await GamePrograms.build(tracer, game, update, shape, runtime);
-      steps = { kind: "game", programs, update };
-    } else if (pool === undefined) {
-      const trace = update === undefined ? "whole" : "gradients";
-      const programs = new ShapedPrograms((of) => tracer[trace](of), runtime, MOST_PROGRAMS, order?.ordered);
-      await programs.at(shape);
-      steps = { kind: "whole", programs, ...(update && { update }), ...(order && { order }) };
-    } else {
-      const averages = tracer.bufferAverages();
-      steps =
-        update === undefined
-          ? { kind: "parts", pool, update: await Program.build(tracer.updateFrom(pool.parts), runtime) }
-          : {
-              kind: "parts",
-              pool,
-              update,
-              ...(averages.size > 0 && { averages: await Program.build(averages, runtime) }),
-            };
+    const update =
+      outside && (await VectorUpdate.create(outside, begun.vectors, order, runtime.openSharedModule));
+    try {
+      const steps = await programsOf(tracer, runtime, shape, { pool, game, update, order });
+      return new Trainer(tracer, batches, runtime, steps, begun);
+    } catch (error) {
+      await update?.release();
+      throw error;
     }
-    return new Trainer(tracer, batches, runtime, steps, begun);
   }
 
   /**
@@ -226,10 +252,9 @@ export class Trainer {
     const parameters = Object.fromEntries(layout.shown(update.vector("parameters")));
     const outputs = await program.runValues(
       { ...this.vectors, ...parameters, ...scalars, ...feeds },
-      { random },
+      { random, into: gradientArrays(layout, update.gradient) },
     );
-    const gradients = layout.parameters.flatMap((_, i) => outputs[gradientName(i)] ?? []);
-    const gradientNorm = updateBy(update, [gradients], at);
+    const gradientNorm = update.update(at);
     return this.take(outputs, await readLosses(outputs), gradientNorm);
   }
 
@@ -257,11 +282,12 @@ export class Trainer {
     }
     // Each part has its own batch statistics; those of the last one stay, as with one process a device elsewhere.
     if (update instanceof VectorUpdate) {
-      const gradientNorm = updateBy(
-        update,
-        parts.map(({ gradient }) => [gradient]),
+      const gradientNorm = update.update(
         at,
+        undefined,
+        parts.map(({ gradient }) => numbersOf(gradient)),
       );
+      for (const { gradient } of parts) disposeValue(gradient);
       const averaged = await averages?.runValues({ ...this.vectors, ...buffers, ...scalarsOf(at) });
       return this.take({ ...buffers, ...averaged }, losses, gradientNorm);
     }
@@ -386,6 +412,7 @@ export class Trainer {
     for (const value of Object.values(this.vectors)) disposeValue(value);
     this.vectors = {};
     const { steps } = this;
+    if (steps.update instanceof VectorUpdate) await steps.update.release();
     if (steps.kind !== "parts") await steps.programs.release();
     else
       for (const program of [steps.update, steps.averages])

@@ -1,42 +1,25 @@
 import { OptionError } from "../errors.ts";
 import type { UpdateRule } from "../nn/optimizer.ts";
+import { type OpenSharedModule, PAGE, type SharedModule } from "../program/shared-module.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
-import { UPDATE_CODE } from "./update-code.ts";
+import { SHARED_UPDATE_CODE, UPDATE_CODE } from "./update-code.ts";
 
-// The update of a training step outside of the graph. Parameters, slots and average are vectors in the memory of a WebAssembly module
-// (assembly/update.ts), which changes them in place, and which the graph reads parameters from without a copy. In the graph, an update is
-// some ten passes over these vectors, each into new memory.
+// The update of a training step outside of the graph. Parameters, slots, average and gradient are vectors in the memory of a WebAssembly module
+// (assembly/update.ts), which changes them in place; the graph reads parameters from there and writes gradients there. In the graph, an
+// update is some ten passes over these vectors, each into new memory.
+//
+// Pieces of the vectors that fit into a core's cache are updated one after another, by this thread or by others. What a piece comes to
+// does not depend on who has updated it.
 
 /** What the module of `assembly/update.ts` exports. Addresses are in bytes. */
-interface UpdateModule {
-  squareSum(x: number, count: number): number;
-  add(x: number, y: number, count: number): void;
-  adam(
-    parameters: number,
-    gradient: number,
-    sum: number,
-    squares: number,
-    count: number,
-    scale: number,
-    penalty: number,
-    keep: number,
-    beta1: number,
-    beta2: number,
-    rate: number,
-    epsilon: number,
-  ): void;
-  sgd(
-    parameters: number,
-    gradient: number,
-    velocity: number,
-    count: number,
-    scale: number,
-    penalty: number,
-    momentum: number,
-    nesterov: number,
-    rate: number,
-  ): void;
-  average(averages: number, parameters: number, count: number, share: number): void;
+type UpdateFunction = "squareSum" | "add" | "adam" | "sgd" | "average";
+
+type UpdateModule = Readonly<Record<UpdateFunction, (...args: readonly number[]) => number | undefined>>;
+
+/** A call of one of them. */
+interface UpdateCall {
+  readonly name: UpdateFunction;
+  readonly args: readonly number[];
 }
 
 /** How vectors are updated. */
@@ -52,8 +35,11 @@ export interface VectorUpdateOptions {
   readonly rates: readonly { readonly rate: number; readonly size: number }[];
 }
 
-/** The gradient of a part of a batch: arrays that cover the vector one after the other. */
-export type GradientArrays = readonly Float32Array[];
+/** A step: its learning rate, and its number, 1 for the first from which the optimizer counts. */
+export interface StepAt {
+  readonly learningRate: number;
+  readonly number: number;
+}
 
 /** A part of the vectors, from number `from` to before `to`. */
 export interface VectorStretch {
@@ -61,11 +47,8 @@ export interface VectorStretch {
   readonly to: number;
 }
 
-/** A stretch of the vector that is updated by one call: within one array of the gradient, and of one rate. */
+/** A stretch of the vector that is updated by one call, all of one rate. */
 interface Piece {
-  /** Number of the array of the gradient, and where in it the piece begins. */
-  readonly array: number;
-  readonly from: number;
   /** Where in the vector it begins. */
   readonly at: number;
   readonly count: number;
@@ -75,7 +58,8 @@ interface Piece {
 /** Numbers in a piece at most: with the moments and the average it stays in a core's second cache. */
 const PIECE = 16_384;
 
-const PAGE = 65_536;
+/** Numbers from which several threads are worth while. */
+const SPLIT_FROM = 500_000;
 
 /** Bytes that a module can address. */
 const ADDRESSABLE = PAGE * 65_536;
@@ -87,74 +71,80 @@ const bytesOf = (count: number): number => Math.ceil((4 * count) / LINE) * LINE;
 
 /** Vectors in the memory of a module, and their update. */
 export class VectorUpdate {
+  /** The gradient, [N]: what an update is by, where it is not given in parts. Graphs write into it. */
+  readonly gradient: Float32Array;
   private readonly module: UpdateModule;
+  /** Other threads of the module. */
+  private readonly others: SharedModule | undefined;
   private readonly options: VectorUpdateOptions;
   private readonly size: number;
-  /** The gradient of a piece, and that of another part of the batch. */
-  private readonly scratch: readonly [Float32Array, Float32Array];
+  /** For the gradient of another part of the batch, of a piece. */
+  private readonly scratch: Float32Array;
   private readonly vectors: ReadonlyMap<string, Float32Array>;
-  /** How the vector is divided, by the sizes of the arrays of the gradient. */
+  /** How stretches are divided. */
   private readonly divisions = new Map<string, readonly Piece[]>();
 
   private constructor(
-    module: UpdateModule,
     options: VectorUpdateOptions,
-    size: number,
-    scratch: readonly [Float32Array, Float32Array],
+    module: UpdateModule,
+    others: SharedModule | undefined,
     vectors: ReadonlyMap<string, Float32Array>,
+    gradient: Float32Array,
+    scratch: Float32Array,
   ) {
-    this.module = module;
     this.options = options;
-    this.size = size;
-    this.scratch = scratch;
+    this.module = module;
+    this.others = others;
+    this.size = gradient.length;
     this.vectors = vectors;
+    this.gradient = gradient;
+    this.scratch = scratch;
   }
 
   /** Whether vectors of so many numbers fit into the memory that a module can address. */
-  static fits(size: number, { slots, averageDecay }: VectorUpdateOptions): boolean {
-    const count = 1 + slots.length + (averageDecay > 0 ? 1 : 0);
-    return LINE + 2 * bytesOf(PIECE) + count * bytesOf(size) <= ADDRESSABLE;
+  static fits(size: number, options: VectorUpdateOptions): boolean {
+    return bytesFor(size, namesOf(options)) <= ADDRESSABLE;
   }
 
   /**
    * Copies vectors into a new module.
    * @param start `parameters`, `slot.…` for each slot, and `average` where one is kept, all of one length
    * @param order that their numbers are brought into; default: as they are
+   * @param open opens the module on several threads, where the vectors are long; default: this thread alone
    * @throws OptionError where a vector is missing or of another length
    */
   static async create(
     options: VectorUpdateOptions,
     start: ReadonlyMap<string, NdArray>,
     order?: { kept(vector: Float32Array): NdArray<"float32"> },
+    open?: OpenSharedModule,
   ): Promise<VectorUpdate> {
-    const names = [
-      "parameters",
-      ...options.slots.map((slot) => `slot.${slot}`),
-      ...(options.averageDecay > 0 ? ["average"] : []),
-    ];
+    const names = namesOf(options);
     const size = start.get("parameters")?.data.length ?? 0;
-    const total = LINE + 2 * bytesOf(PIECE) + names.length * bytesOf(size);
-    const memory = new WebAssembly.Memory({ initial: Math.ceil(total / PAGE) });
+    const given = names.map((name) => {
+      const array = start.get(name);
+      if (array === undefined || array.data.length !== size) {
+        throw new OptionError(`training: vector ${name} has ${array?.data.length ?? 0} numbers, not ${size}`);
+      }
+      return [name, array.data as Float32Array] as const;
+    });
+    const bytes = bytesFor(size, names);
+    const others = size < SPLIT_FROM ? undefined : await open?.(SHARED_UPDATE_CODE, bytes);
+    const { memory, exports } = others ?? (await ownModule(bytes));
     let end = LINE;
     const next = (count: number): Float32Array => {
       const array = new Float32Array(memory.buffer, end, count);
       end += bytesOf(count);
       return array;
     };
-    const scratch = [next(PIECE), next(PIECE)] as const;
+    const scratch = next(PIECE);
     const vectors = new Map<string, Float32Array>();
-    for (const name of names) {
-      const given = start.get(name);
-      if (given === undefined || given.data.length !== size) {
-        throw new OptionError(`training: vector ${name} has ${given?.data.length ?? 0} numbers, not ${size}`);
-      }
+    for (const [name, numbers] of given) {
       const vector = next(size);
-      const numbers = given.data as Float32Array;
       vector.set(order === undefined ? numbers : order.kept(numbers).data);
       vectors.set(name, vector);
     }
-    const { instance } = await WebAssembly.instantiate(UPDATE_CODE, { env: { memory } });
-    return new VectorUpdate(instance.exports as unknown as UpdateModule, options, size, scratch, vectors);
+    return new VectorUpdate(options, exports as UpdateModule, others, vectors, next(size), scratch);
   }
 
   /** All vectors by name, [N]. They are views: an update changes them. */
@@ -174,47 +164,64 @@ export class VectorUpdate {
   }
 
   /**
-   * One update by the mean of the gradients of parts.
-   * @param step number of this step; the first is 1
-   * @param stretch of the vectors that changes, and that the gradients are of; default: all of them
+   * One update by the gradient, or by the mean of those of parts of the batch.
+   * @param stretch of the vectors that changes; default: all of them
+   * @param parts gradients of that stretch, each as long as it; default: what `gradient` holds
    * @returns the norm of the gradient before clipping
+   * @throws OptionError where a part is of another length
    */
   update(
-    parts: readonly GradientArrays[],
-    learningRate: number,
-    step: number,
+    { learningRate, number }: StepAt,
     stretch: VectorStretch = { from: 0, to: this.size },
+    parts: readonly Float32Array[] = [],
   ): number {
-    const [first] = parts;
-    if (first === undefined) throw new OptionError("an update needs a gradient");
-    const pieces = this.divided(first, stretch);
-    const { module } = this;
-    const [scratch] = this.scratch;
+    for (const { length } of parts) {
+      if (length !== stretch.to - stretch.from) {
+        throw new OptionError(
+          `the gradient has ${length} numbers, the parameters have ${stretch.to - stretch.from}`,
+        );
+      }
+    }
+    const pieces = this.divided(stretch);
+    const count = Math.max(1, parts.length);
     const { clipNorm, averageDecay } = this.options;
-    const applied = (clip: number): ((piece: Piece) => void) => {
-      const rule = this.ruleAt(learningRate, step, clip / parts.length);
-      return (piece) => {
-        rule(piece);
-        if (averageDecay > 0) this.average(piece.at, piece.count, step);
-      };
+    const applied = (clip: number): ((piece: Piece) => readonly UpdateCall[]) => {
+      const rule = this.ruleAt(learningRate, number, clip / count);
+      return (piece) => [
+        rule(piece),
+        ...(averageDecay > 0 ? [this.average(piece.at, piece.count, number)] : []),
+      ];
     };
     // Where nothing is clipped the norm need not be known before.
     const atOnce = clipNorm === undefined ? applied(1) : undefined;
-    let squares = 0;
-    for (const piece of pieces) {
-      this.gather(parts, piece);
-      squares += module.squareSum(scratch.byteOffset, piece.count);
-      atOnce?.(piece);
-    }
-    const norm = Math.sqrt(squares) / parts.length;
+    const sums = new Float64Array(pieces.length);
+    pieces.forEach((piece, i) => {
+      this.gather(parts, piece, stretch.from);
+      const squares = { name: "squareSum", args: [this.gradientAt(piece), piece.count] } as const;
+      this.divide([squares, ...(atOnce?.(piece) ?? [])], ([sum = Number.NaN]) => {
+        sums[i] = sum;
+      });
+    });
+    this.others?.finish();
+    // In the order of the pieces, whoever was first.
+    const norm = Math.sqrt(sums.reduce((total, sum) => total + sum, 0)) / count;
     if (clipNorm === undefined) return norm;
     const apply = applied(Math.min(clipNorm / (norm + 1e-6), 1));
-    for (const piece of pieces) {
-      // In an only piece the gradient still lies there.
-      if (pieces.length > 1) this.gather(parts, piece);
-      apply(piece);
-    }
+    for (const piece of pieces) this.divide(apply(piece));
+    this.others?.finish();
     return norm;
+  }
+
+  /** Has calls made: by another thread, or where all are busy by this one. */
+  private divide(calls: readonly UpdateCall[], done?: (results: readonly number[]) => void): void {
+    if (this.others?.hand(calls, done) === true) return;
+    const results = this.call(calls);
+    done?.(results);
+  }
+
+  /** Makes calls in this thread. */
+  private call(calls: readonly UpdateCall[]): readonly number[] {
+    return calls.map(({ name, args }) => this.module[name](...args) ?? 0);
   }
 
   /**
@@ -229,39 +236,54 @@ export class VectorUpdate {
       }
       this.vector(name).set(numbers, from);
     }
-    if (this.options.averageDecay > 0) this.average(from, to - from, step);
+    if (this.options.averageDecay > 0) this.call([this.average(from, to - from, step)]);
+  }
+
+  /** Ends other threads. */
+  async release(): Promise<void> {
+    await this.others?.close();
   }
 
   /** Moves so many numbers of the average toward the parameters. */
-  private average(at: number, count: number, step: number): void {
+  private average(at: number, count: number, step: number): UpdateCall {
     const share = 1 - Math.min(this.options.averageDecay, (1 + step) / (10 + step));
     const [averages, parameters] = [this.vector("average"), this.vector("parameters")];
-    this.module.average(averages.byteOffset + 4 * at, parameters.byteOffset + 4 * at, count, share);
+    return {
+      name: "average",
+      args: [averages.byteOffset + 4 * at, parameters.byteOffset + 4 * at, count, share],
+    };
   }
 
-  /** The sum of the gradients of the parts, in the module's memory. */
-  private gather(parts: readonly GradientArrays[], { array, from, count }: Piece): void {
-    const [sum, other] = this.scratch;
-    parts.forEach((arrays, part) => {
-      const numbers = (arrays[array] ?? sum).subarray(from, from + count);
-      (part === 0 ? sum : other).set(numbers);
-      if (part > 0) this.module.add(sum.byteOffset, other.byteOffset, count);
+  /** Writes the sum of the gradients of parts. @param begin number of the vector that they begin at */
+  private gather(parts: readonly Float32Array[], { at, count }: Piece, begin: number): void {
+    const { gradient, scratch } = this;
+    parts.forEach((part, i) => {
+      const numbers = part.subarray(at - begin, at - begin + count);
+      if (i === 0) gradient.set(numbers, at);
+      else {
+        scratch.set(numbers);
+        this.call([{ name: "add", args: [gradient.byteOffset + 4 * at, scratch.byteOffset, count] }]);
+      }
     });
   }
 
-  /** The rule of one step, for a piece whose gradient lies in the module's memory, to be multiplied by `scale`. */
-  private ruleAt(learningRate: number, step: number, scale: number): (piece: Piece) => void {
-    const { module } = this;
+  private gradientAt({ at }: Piece): number {
+    return this.gradient.byteOffset + 4 * at;
+  }
+
+  /** The rule of one step, for pieces whose gradient is to be multiplied by `scale`. */
+  private ruleAt(learningRate: number, step: number, scale: number): (piece: Piece) => UpdateCall {
     const { rule } = this.options;
-    const gradient = this.scratch[0].byteOffset;
+    const gradient = this.gradient.byteOffset;
     const parameters = this.vector("parameters").byteOffset;
     if (rule.kind === "sgd") {
       const { momentum, nesterov, weightDecay } = rule;
       const velocity = momentum === 0 ? 0 : this.vector("slot.velocity").byteOffset;
-      return ({ at, count, rate }) =>
-        module.sgd(
+      return ({ at, count, rate }) => ({
+        name: "sgd",
+        args: [
           parameters + 4 * at,
-          gradient,
+          gradient + 4 * at,
           velocity + 4 * at,
           count,
           scale,
@@ -269,7 +291,8 @@ export class VectorUpdate {
           momentum,
           nesterov ? 1 : 0,
           learningRate * rate,
-        );
+        ],
+      });
     }
     const { beta1, beta2, epsilon, weightDecay, decoupled } = rule;
     const sum = this.vector("slot.gradientSum").byteOffset;
@@ -277,10 +300,11 @@ export class VectorUpdate {
     // √v̂ + ε = unit · (√Σ β₂ᵏ g² + ε / unit), as in src/nn/optimizer.ts.
     const unit = Math.sqrt(overComplement(1 - beta2, beta2, step));
     const stepSize = (learningRate * overComplement(1 - beta1, beta1, step)) / unit;
-    return ({ at, count, rate }) =>
-      module.adam(
+    return ({ at, count, rate }) => ({
+      name: "adam",
+      args: [
         parameters + 4 * at,
-        gradient,
+        gradient + 4 * at,
         sum + 4 * at,
         squares + 4 * at,
         count,
@@ -291,34 +315,44 @@ export class VectorUpdate {
         beta2,
         stepSize * rate,
         epsilon / unit,
-      );
+      ],
+    });
   }
 
-  /** Pieces of the vector for a gradient in arrays of these sizes. @throws OptionError where they do not cover the vector */
-  private divided(arrays: GradientArrays, { from: begin, to: end }: VectorStretch): readonly Piece[] {
-    const key = `${begin}-${end}: ${arrays.map(({ length }) => length).join()}`;
+  /** The pieces of a stretch of the vectors. */
+  private divided({ from, to }: VectorStretch): readonly Piece[] {
+    const key = `${from}-${to}`;
     const known = this.divisions.get(key);
     if (known !== undefined) return known;
-    const covered = arrays.reduce((total, { length }) => total + length, 0);
-    if (covered !== end - begin) {
-      throw new OptionError(`the gradient has ${covered} numbers, the parameters have ${end - begin}`);
-    }
     const pieces: Piece[] = [];
-    let at = begin;
-    let stretch = 0;
-    let stretchEnd = this.options.rates[0]?.size ?? this.size;
-    arrays.forEach(({ length }, array) => {
-      for (let from = 0; from < length; ) {
-        while (at >= stretchEnd) stretchEnd += this.options.rates[++stretch]?.size ?? this.size;
-        const count = Math.min(PIECE, length - from, stretchEnd - at);
-        pieces.push({ array, from, at, count, rate: this.options.rates[stretch]?.rate ?? 1 });
-        from += count;
-        at += count;
+    let begin = 0;
+    for (const { rate, size } of this.options.rates) {
+      const end = Math.min(begin + size, to);
+      for (let at = Math.max(begin, from); at < end; at += PIECE) {
+        pieces.push({ at, count: Math.min(PIECE, end - at), rate });
       }
-    });
+      begin += size;
+    }
     this.divisions.set(key, pieces);
     return pieces;
   }
+}
+
+/** Names of the vectors that are kept from step to step. */
+function namesOf({ slots, averageDecay }: VectorUpdateOptions): readonly string[] {
+  return ["parameters", ...slots.map((slot) => `slot.${slot}`), ...(averageDecay > 0 ? ["average"] : [])];
+}
+
+/** Bytes of a module's memory: scratch, the vectors of these names, and the gradient. */
+function bytesFor(size: number, names: readonly string[]): number {
+  return LINE + bytesOf(PIECE) + (names.length + 1) * bytesOf(size);
+}
+
+/** The module on this thread alone, with memory of so many bytes. */
+async function ownModule(bytes: number): Promise<Pick<SharedModule, "memory" | "exports">> {
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE) });
+  const { instance } = await WebAssembly.instantiate(UPDATE_CODE, { env: { memory } });
+  return { memory, exports: instance.exports };
 }
 
 /** a / (1 − βⁿ), which loses no digits where βⁿ is near 1. */

@@ -128,6 +128,41 @@ describe("compile", () => {
     expect(counts.released).toBe(2);
   });
 
+  it("writes results into arrays, at the first run and the later ones", async () => {
+    const x = input("x", [2, 2]);
+    // A sum, a value of another shape, an input that is passed on, a constant, and one value by two names.
+    const sum = x.add(1);
+    const program = await Program.build(
+      { sum, again: sum, flat: x.reshape([4]), x, one: constant(1), rest: x.mul(3) },
+      runtime,
+    );
+    const memory = new Float32Array(20).fill(-1);
+    const into = {
+      sum: memory.subarray(1, 5),
+      again: memory.subarray(5, 9),
+      flat: memory.subarray(9, 13),
+      x: memory.subarray(13, 17),
+      one: memory.subarray(17, 18),
+    };
+    for (const by of [0, 10, 20]) {
+      const values = [1, 2, 3, 4].map((value) => value + by);
+      const results = await program.runValues({ x: float32(values, [2, 2]) }, { into });
+      expect(Object.keys(results)).toEqual(["rest"]);
+      expect(numbers(await readValue(present(results.rest)))).toEqual(values.map((value) => 3 * value));
+      const sums = values.map((value) => value + 1);
+      expect([...memory]).toEqual([-1, ...sums, ...sums, ...values, ...values, 1, -1, -1]);
+    }
+    const short = { sum: new Float32Array(3) };
+    const x0 = float32([1, 2, 3, 4], [2, 2]);
+    await expect(program.runValues({ x: x0 }, { into: short })).rejects.toThrow();
+    await program.release();
+    const fresh = await Program.build({ sum }, runtime);
+    await expect(fresh.runValues({ x: x0 }, { into: short })).rejects.toThrow(
+      /result sum is float32\[2,2\], which 3 float32 numbers do not hold/,
+    );
+    await fresh.release();
+  });
+
   it("runs on values that stay in the runtime, with the same program as on arrays", async () => {
     const { runtime, counts } = counting();
     const double = compile(["x"], ({ x }) => ({ y: x.add(x) }), { runtime });

@@ -6,14 +6,15 @@ import { nameParameters } from "../../src/nn/module.ts";
 import { adam, adamW, type Optimizer, sgd, type UpdateRule } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import type { Runtime } from "../../src/program/runtime.ts";
+import { openSharedModule } from "../../src/program/shared-module.node.ts";
 import { Random } from "../../src/random.ts";
 import { float32, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import type { TrainingBatches } from "../../src/train/batches.ts";
 import { accumulatingPool } from "../../src/train/gradient-parts.ts";
 import { type StepOptions, StepTracer } from "../../src/train/step.ts";
 import { initialVectors, type Snapshot, Trainer } from "../../src/train/trainer.ts";
-import { UPDATE_CODE } from "../../src/train/update-code.ts";
-import { type GradientArrays, VectorUpdate } from "../../src/train/vector-update.ts";
+import { SHARED_UPDATE_CODE, UPDATE_CODE } from "../../src/train/update-code.ts";
+import { VectorUpdate } from "../../src/train/vector-update.ts";
 import { present } from "../support.ts";
 
 let runtime: Runtime;
@@ -204,7 +205,8 @@ const RULES: readonly Optimizer[] = [
 
 describe("the module of the update", () => {
   it("is what its source compiles to", async () => {
-    expect(UPDATE_CODE).toEqual(new Uint8Array(await compileUpdate()));
+    expect(UPDATE_CODE).toEqual(new Uint8Array(await compileUpdate(false)));
+    expect(SHARED_UPDATE_CODE).toEqual(new Uint8Array(await compileUpdate(true)));
   });
 
   it("agrees with plain loops for every length, division and rate", async () => {
@@ -218,7 +220,7 @@ describe("the module of the update", () => {
         parameters: numbers(count),
         gradient: numbers(count),
         other: numbers(count),
-        cut: fc.integer({ min: 0, max: count }),
+        inPlace: fc.boolean(),
         rateCut: fc.integer({ min: 0, max: count }),
         rule: fc.constantFrom(...RULES),
         clipNorm: fc.constantFrom(undefined, 0.5),
@@ -226,55 +228,60 @@ describe("the module of the update", () => {
       }),
     );
     await fc.assert(
-      fc.asyncProperty(cases, async ({ parameters, gradient, other, cut, rateCut, rule, clipNorm, step }) => {
-        const count = parameters.length;
-        const named = present(rule.rule);
-        const slots = rule.slots.map((_, slot) =>
-          parameters.map((p) => Math.fround(Math.abs(p) * (slot + 1))),
-        );
-        const start = new Map<string, NdArray>([
-          ["parameters", float32(parameters, [count])],
-          ["average", float32(gradient, [count])],
-          ...rule.slots.map((slot, i) => [`slot.${slot}`, float32(present(slots[i]), [count])] as const),
-        ]);
-        const update = await VectorUpdate.create(
-          {
-            rule: named,
-            slots: rule.slots,
-            averageDecay: 0.9,
-            rates: [
-              { rate: 0.5, size: rateCut },
-              { rate: 1, size: count - rateCut },
-            ].filter(({ size }) => size > 0),
-            ...(clipNorm !== undefined && { clipNorm }),
-          },
-          start,
-        );
-        const divided = (values: readonly number[]): GradientArrays => [
-          Float32Array.from(values.slice(0, cut)),
-          Float32Array.from(values.slice(cut)),
-        ];
-        const norm = update.update([divided(gradient), divided(other)], 0.1, step);
-        const mean = gradient.map((g, i) => (g + (other[i] ?? 0)) / 2);
-        const expectedNorm = Math.hypot(...mean);
-        expect(norm).toBeCloseTo(expectedNorm, 4);
-        const scale = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (expectedNorm + 1e-6));
-        parameters.forEach((p, i) => {
-          const next = plain(
-            named,
-            { parameters: [p], slots: slots.map((slot) => [present(slot[i])]), gradient: [present(mean[i])] },
-            { rate: i < rateCut ? 0.05 : 0.1, step, scale },
+      fc.asyncProperty(
+        cases,
+        async ({ parameters, gradient, other, inPlace, rateCut, rule, clipNorm, step }) => {
+          const count = parameters.length;
+          const named = present(rule.rule);
+          const slots = rule.slots.map((_, slot) =>
+            parameters.map((p) => Math.fround(Math.abs(p) * (slot + 1))),
           );
-          const wanted = present(next.parameters[0]);
-          expect(update.vector("parameters")[i]).toBeCloseTo(wanted, 4);
-          const share = 1 - Math.min(0.9, (1 + step) / (10 + step));
-          const average = present(gradient[i]) + (wanted - present(gradient[i])) * share;
-          expect(update.vector("average")[i]).toBeCloseTo(average, 4);
-          rule.slots.forEach((slot, s) => {
-            expect(update.vector(`slot.${slot}`)[i]).toBeCloseTo(present(next.slots[s]?.[0]), 3);
+          const start = new Map<string, NdArray>([
+            ["parameters", float32(parameters, [count])],
+            ["average", float32(gradient, [count])],
+            ...rule.slots.map((slot, i) => [`slot.${slot}`, float32(present(slots[i]), [count])] as const),
+          ]);
+          const update = await VectorUpdate.create(
+            {
+              rule: named,
+              slots: rule.slots,
+              averageDecay: 0.9,
+              rates: [
+                { rate: 0.5, size: rateCut },
+                { rate: 1, size: count - rateCut },
+              ].filter(({ size }) => size > 0),
+              ...(clipNorm !== undefined && { clipNorm }),
+            },
+            start,
+          );
+          const mean = gradient.map((g, i) => (g + (other[i] ?? 0)) / 2);
+          if (inPlace) update.gradient.set(mean);
+          const parts = inPlace ? [] : [gradient, other].map((part) => Float32Array.from(part));
+          const norm = update.update({ learningRate: 0.1, number: step }, undefined, parts);
+          const expectedNorm = Math.hypot(...mean);
+          expect(norm).toBeCloseTo(expectedNorm, 4);
+          const scale = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (expectedNorm + 1e-6));
+          parameters.forEach((p, i) => {
+            const next = plain(
+              named,
+              {
+                parameters: [p],
+                slots: slots.map((slot) => [present(slot[i])]),
+                gradient: [present(mean[i])],
+              },
+              { rate: i < rateCut ? 0.05 : 0.1, step, scale },
+            );
+            const wanted = present(next.parameters[0]);
+            expect(update.vector("parameters")[i]).toBeCloseTo(wanted, 4);
+            const share = 1 - Math.min(0.9, (1 + step) / (10 + step));
+            const average = present(gradient[i]) + (wanted - present(gradient[i])) * share;
+            expect(update.vector("average")[i]).toBeCloseTo(average, 4);
+            rule.slots.forEach((slot, s) => {
+              expect(update.vector(`slot.${slot}`)[i]).toBeCloseTo(present(next.slots[s]?.[0]), 3);
+            });
           });
-        });
-      }),
+        },
+      ),
     );
   });
 
@@ -291,7 +298,7 @@ describe("the module of the update", () => {
             ...slots.map((slot) => [`slot.${slot}`, zeros()] as const),
           ]),
         );
-        update.update([[gradient]], 0.1, 1);
+        update.update({ learningRate: 0.1, number: 1 }, undefined, [gradient]);
         for (let i = 0; i < count; i++) {
           const alone = await VectorUpdate.create(
             { rule: present(rule), slots, averageDecay: 0, rates: [{ rate: 1, size: 1 }] },
@@ -300,7 +307,7 @@ describe("the module of the update", () => {
               ...slots.map((slot) => [`slot.${slot}`, float32([0], [1])] as const),
             ]),
           );
-          alone.update([[gradient.slice(i, i + 1)]], 0.1, 1);
+          alone.update({ learningRate: 0.1, number: 1 }, undefined, [gradient.slice(i, i + 1)]);
           for (const name of ["parameters", ...slots.map((slot) => `slot.${slot}`)]) {
             expect(update.vector(name)[i], `${name} ${i} of ${count}`).toBe(alone.vector(name)[0]);
           }
@@ -322,7 +329,7 @@ describe("the module of the update", () => {
       { rule: present(sgd().rule), slots: [], averageDecay: 0, rates: [{ rate: 1, size: count }] },
       new Map([["parameters", float32(new Float32Array(count), [count])]]),
     );
-    const norm = update.update([[gradient.subarray(0, 17), gradient.subarray(17)]], 1, 1);
+    const norm = update.update({ learningRate: 1, number: 1 }, undefined, [gradient]);
     expect(norm).toBeCloseTo(Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0)), 6);
     expect(update.vector("parameters")).toEqual(gradient.map((g) => 0 - g));
   });
@@ -331,11 +338,117 @@ describe("the module of the update", () => {
     const options = { rule: present(sgd().rule), slots: [], averageDecay: 0, rates: [{ rate: 1, size: 3 }] };
     const start = new Map([["parameters", float32([1, 2, 3], [3])]]);
     const update = await VectorUpdate.create(options, start);
-    expect(() => update.update([[new Float32Array(2)]], 1, 1)).toThrow(
+    expect(() => update.update({ learningRate: 1, number: 1 }, undefined, [new Float32Array(2)])).toThrow(
       /gradient has 2 numbers, the parameters have 3/,
     );
     await expect(VectorUpdate.create({ ...options, averageDecay: 0.9 }, start)).rejects.toThrow(
       /vector average/,
     );
+  });
+});
+
+/** Numbers that look like chance, and are the same at every call. */
+const wave = (count: number, by: number): Float32Array =>
+  Float32Array.from({ length: count }, (_, i) => Math.sin(i * by + by));
+
+describe("the update on several threads", () => {
+  /** Two updates of vectors of so many numbers. @returns all vectors and the norms */
+  async function updated(
+    { rule, slots }: Optimizer,
+    count: number,
+    others: number,
+    { clipNorm, parts }: { readonly clipNorm: number | undefined; readonly parts: number },
+  ) {
+    const array = (by: number): NdArray => float32(wave(count, by).map(Math.abs), [count]);
+    const rates = [
+      { rate: 0.5, size: 70_001 },
+      { rate: 1, size: count - 70_001 },
+    ];
+    const update = await VectorUpdate.create(
+      { rule: present(rule), slots, averageDecay: 0.9, rates, ...(clipNorm !== undefined && { clipNorm }) },
+      new Map([
+        ["parameters", array(0.1)],
+        ["average", array(0.2)],
+        ...slots.map((slot, i) => [`slot.${slot}`, array(0.3 + i)] as const),
+      ]),
+      undefined,
+      others === 0 ? undefined : (code, bytes) => openSharedModule(code, bytes, others),
+    );
+    const norms = [1, 2].map((number) => {
+      const gradients = Array.from({ length: parts }, (_, part) => wave(count, number + part / 8));
+      if (parts === 0) update.gradient.set(wave(count, number));
+      return update.update({ learningRate: 0.1, number }, undefined, gradients);
+    });
+    // A stretch alone, as in games.
+    update.gradient.set(wave(count, 0.7));
+    norms.push(update.update({ learningRate: 0.1, number: 3 }, { from: 12_345, to: count - 3 }));
+    const vectors = Object.fromEntries(
+      Object.entries(update.views).map(([name, { data }]) => [name, data.slice()]),
+    );
+    await update.release();
+    return { vectors, norms };
+  }
+
+  it.each([
+    ["adamW", adamW({ weightDecay: 0.1 }), { clipNorm: undefined, parts: 0 }],
+    ["adam with clipping", adam({ weightDecay: 0.1 }), { clipNorm: 0.5, parts: 0 }],
+    ["sgd by parts with clipping", sgd({ momentum: 0.9, nesterov: true }), { clipNorm: 0.5, parts: 3 }],
+    ["sgd by parts", sgd(), { clipNorm: undefined, parts: 2 }],
+  ] as const)("gives the same numbers as one, bit for bit: %s", async (_, optimizer, how) => {
+    // Three numbers are left over from the lanes.
+    const alone = await updated(optimizer, 500_003, 0, how);
+    const divided = await updated(optimizer, 500_003, 2, how);
+    expect(divided.norms).toEqual(alone.norms);
+    for (const [name, numbers] of Object.entries(alone.vectors)) {
+      expect(
+        divided.vectors[name]?.findIndex((number, i) => !Object.is(number, numbers[i])),
+        name,
+      ).toBe(-1);
+    }
+  });
+
+  it("leaves vectors that are done sooner than a thread wakes to one", async () => {
+    const start = new Map([["parameters", float32(new Float32Array(1000), [1000])]]);
+    const options = {
+      rule: present(sgd().rule),
+      slots: [],
+      averageDecay: 0,
+      rates: [{ rate: 1, size: 1000 }],
+    };
+    const opened = VectorUpdate.create(options, start, undefined, async () => {
+      throw new Error("opened");
+    });
+    await expect(opened).resolves.toBeDefined();
+  });
+
+  it("trains as one thread does, and goes on bit for bit", async () => {
+    class Wide {
+      readonly first = new Linear(16, 400);
+      readonly second = new Linear(400, 1300);
+
+      loss({ x }: { readonly x: Tensor }) {
+        const hidden = this.first.forward(x.reshape([-1, 16])).tanh();
+        return { total: this.second.forward(hidden).sub(1).square().mean() };
+      }
+    }
+    const tracer = new StepTracer(nameParameters(new Wide()), {
+      optimizer: adam(),
+      clipNorm: 1,
+      averageDecay: 0.9,
+    });
+    const run = async (updateThreads: number, steps: number, start?: Snapshot): Promise<Snapshot> => {
+      const on = await nodeRuntime({ threads: 1, updateThreads });
+      const begun = start ?? { step: 0, vectors: initialVectors(tracer, new Random(3)) };
+      const trainer = await Trainer.create(tracer, batches, on, begun);
+      for (let i = 0; i < steps; i++) await trainer.train(0.01);
+      const end = await trainer.snapshot();
+      await trainer.release();
+      return end;
+    };
+    const alone = await run(1, 6);
+    expect(await run(3, 6)).toEqual(alone);
+    expect(await run(1, 3, await run(3, 3))).toEqual(alone);
+    const norms = [...alone.vectors.values()].map(({ data }) => Number(data[0]));
+    expect(norms.every(Number.isFinite)).toBe(true);
   });
 });

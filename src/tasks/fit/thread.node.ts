@@ -1,6 +1,5 @@
 import type { Worker } from "node:worker_threads";
-import { endThread } from "../../program/native-calls.node.ts";
-import { startThread } from "../../train/threads.node.ts";
+import { endThread, startThread } from "../../program/native-calls.node.ts";
 
 // The threads of fits. To load the library takes a thread longer than a small fit does, and comparisons, reflow and programs of a user's own
 // fit one model after another: a thread that has ended a fit in good order is kept for a moment, and does the next one.
