@@ -113,7 +113,12 @@ for (const command of commands) {
   try {
     contenders.push(await Contender.start(command));
   } catch (error) {
-    notes.push(`${command.name} was left out: ${error instanceof Error ? error.message : error}`);
+    // Without the folder of this machine that Node names with a module that is missing.
+    const reason = (error instanceof Error ? error.message : String(error)).replace(
+      / imported from \S+$/,
+      "",
+    );
+    notes.push(`${command.name} was left out: ${reason}`);
     console.log(notes.at(-1));
   }
 }

@@ -39,7 +39,7 @@ export const MOST_CALLS = 4;
 export const MOST_ARGUMENTS = 12;
 
 /** Tasks that wait for one thread, or are under way in it. A power of two, so that tasks may be counted modulo 2³². */
-export const PLACES = 4;
+export const PLACES = 2;
 
 /** Bytes of a page of WebAssembly memory. */
 export const PAGE = 65_536;
