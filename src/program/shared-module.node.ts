@@ -28,7 +28,10 @@ const SLEEP = 1000;
 const PATIENCE = 120_000;
 
 const failed = (cause?: unknown): RuntimeError =>
-  new RuntimeError("a thread beside this one failed, which called a WebAssembly module", { cause });
+  new RuntimeError(
+    "a thread beside this one failed, which shares its work on a WebAssembly module; with one thread (threads: 1, or updateThreads: 1) there are none",
+    { cause },
+  );
 
 /** Another thread, and the tasks that it was handed. */
 class Beside {
