@@ -12,7 +12,7 @@ import { median, medianRatio } from "./statistics.ts";
 //
 //   npx tsx bench/update.ts --threads 2 --works large-mlp-step,made-step,resnet-4-step
 
-const SIZES = [200_000, 500_000, 1_000_000, 2_000_000, 11_200_000];
+const SIZES = [500_000, 1_000_000, 2_000_000, 11_200_000];
 
 const { values } = parseArgs({
   options: {

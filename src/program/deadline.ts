@@ -69,9 +69,9 @@ export function untilDeadline(runtime: Runtime, deadline: Deadline): Runtime {
       deadline.check();
       const session = await runtime.load(model, weightsInside);
       return {
-        async run(feeds) {
+        async run(feeds, into) {
           deadline.check();
-          return session.run(feeds);
+          return session.run(feeds, into);
         },
         release: () => session.release(),
       };

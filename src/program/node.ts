@@ -42,7 +42,10 @@ export interface NodeRuntimeOptions {
   readonly provider?: string;
   /** Threads inside one operation. Default: as many as there are cores. */
   readonly threads?: number;
-  /** Threads that update the weights of a large model, this one included (provider cpu). Default: `threads`. */
+  /**
+   * Threads that update the weights of a model of 500,000 and more, this one included (provider cpu, Node 22 or later); at most six are used.
+   * Default: `threads`.
+   */
   readonly updateThreads?: number;
   /**
    * Microseconds that idle threads wait awake for their next share of an operation. Default: 50; 0 for none. ONNX
@@ -130,11 +133,10 @@ async function takesSharedMemory(): Promise<boolean> {
   const x = input("x", [1]);
   const runtime = ortRuntime(library, "cpu", PLAIN, { executionProviders: ["cpu"], logSeverityLevel: 4 });
   const program = await Program.build(new Map([["y", add(x, 1)]]), runtime);
+  const data = new Float32Array(new SharedArrayBuffer(4)).fill(1);
   try {
-    await program.run({
-      x: { dtype: "float32", shape: [1], data: new Float32Array(new SharedArrayBuffer(4)) },
-    });
-    return true;
+    const { y } = await program.run({ x: { dtype: "float32", shape: [1], data } });
+    return y?.data[0] === 2;
   } catch {
     return false;
   } finally {
@@ -219,8 +221,16 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
     memory: options.memory ?? memoryLimit(),
     ...(others > 0 && {
       async openSharedModule(code: Uint8Array<ArrayBuffer>, bytes: number) {
-        sharesMemory ??= takesSharedMemory();
-        return (await sharesMemory) ? openSharedModule(code, bytes, others) : undefined;
+        try {
+          sharesMemory ??= takesSharedMemory();
+          return (await sharesMemory) ? await openSharedModule(code, bytes, others) : undefined;
+        } catch (cause) {
+          // In a bundle there may be no file of theirs. The numbers are the same without them.
+          process.emitWarning(
+            `eidos: threads for the update of weights did not start (${messageOf(cause)}); one thread makes it, which is slower`,
+          );
+          return undefined;
+        }
       },
     }),
   };

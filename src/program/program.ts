@@ -100,16 +100,19 @@ function drawRandoms(
   return Object.fromEntries(feeds);
 }
 
-/** Writes the numbers of a result into an array, and frees it. @throws RuntimeError where they are others */
+/** Writes the numbers of a result into an array, and frees it. @throws RuntimeError where they are not float32, or not as many */
 function write(value: RuntimeValue, array: Float32Array, name: string): void {
-  const { dtype, shape, data } = value.view();
-  if (dtype !== "float32" || data.length !== array.length) {
-    throw new RuntimeError(
-      `result ${name} is ${dtype}[${shape}], which ${array.length} float32 numbers do not hold`,
-    );
+  try {
+    const { dtype, shape, data } = value.view();
+    if (dtype !== "float32" || data.length !== array.length) {
+      throw new RuntimeError(
+        `result ${name} is ${dtype}[${shape}], which ${array.length} float32 numbers do not hold`,
+      );
+    }
+    array.set(data as Float32Array);
+  } finally {
+    value.dispose();
   }
-  array.set(data as Float32Array);
-  value.dispose();
 }
 
 export interface RunOptions {
@@ -117,7 +120,7 @@ export interface RunOptions {
   readonly random?: Random;
   /** The run does `count` rows of a larger batch, from row `first`: leaves with that many rows are drawn accordingly. */
   readonly rows?: { readonly first: number; readonly count: number };
-  /** Arrays that float32 results of these names are written into, which are not returned then (not on a GPU). */
+  /** Arrays that float32 results of these names are written into, which are not returned then. Results have to be in memory of the processor. */
   readonly into?: Readonly<Record<string, Float32Array>>;
 }
 

@@ -36,6 +36,7 @@ export interface RuntimeSession {
   /**
    * @param into arrays that float32 outputs of these names may be written into
    * @returns the outputs that were not
+   * @throws RuntimeError where an input is missing, or `into` names no output
    */
   run(
     feeds: Readonly<Record<string, Value>>,
@@ -236,6 +237,7 @@ export function ortRuntime(
       // The shapes of outputs that are to be written into arrays, without which the library does not take these. Not every program declares
       // them: they are those of the first run.
       const shapes = new Map<string, readonly number[]>();
+      const outputNames = new Set(session.outputNames);
       return {
         async run(feeds, into = {}) {
           const inputs = new Map<string, OrtTensor>();
@@ -244,12 +246,14 @@ export function ortRuntime(
             if (value === undefined) throw new RuntimeError(`the program's input ${name} was not given`);
             inputs.set(name, toOrt(ort, name, value));
           }
-          const given = new Map(
-            Object.entries(into).flatMap(([name, data]) => {
-              const shape = shapes.get(name);
-              return shape === undefined ? [] : [[name, new ort.Tensor("float32", data, shape)] as const];
-            }),
-          );
+          const given = new Map<string, OrtTensor>();
+          for (const [name, data] of Object.entries(into)) {
+            if (!outputNames.has(name))
+              throw new RuntimeError(`the program has no output ${name} to write into an array`);
+            const shape = shapes.get(name);
+            if (shape !== undefined && elementCount(shape) === data.length)
+              given.set(name, new ort.Tensor("float32", data, shape));
+          }
           let outputs: InferenceSession.OnnxValueMapType;
           try {
             const fed = Object.fromEntries(inputs);
@@ -266,12 +270,13 @@ export function ortRuntime(
             if (tensor === undefined) throw new RuntimeError(`the program did not return its output ${name}`);
             const value = new OrtValue(tensor as OrtTensor, ort);
             if (given.has(name)) {
-              // Of what it has written elsewhere, the library returns a copy.
+              // The library has written the array, and returns a copy besides.
               value.dispose();
               continue;
             }
             results.set(name, value);
-            if (Object.hasOwn(into, name)) shapes.set(name, value.shape);
+            // The library for pages does not write into arrays.
+            if (provider === "cpu" && Object.hasOwn(into, name)) shapes.set(name, value.shape);
           }
           return Object.fromEntries(results);
         },

@@ -1,5 +1,4 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { RuntimeError } from "../errors.ts";
 import { threadLoaded } from "./native-calls.node.ts";
 import { CALL, DONE, FAILED, HANDED, type ModuleThread, PLACES, RECORD } from "./shared-module.ts";
 
@@ -20,10 +19,13 @@ function work(record: number): void {
   const count = records[record] ?? 0;
   for (let call = 0; call < count; call++) {
     const at = record + 1 + call * CALL;
-    const called = functions[records[at] ?? -1];
-    if (called === undefined) throw new RuntimeError("a task calls a function that the module does not have");
-    const result = called(...records.subarray(at + 1, at + CALL - 1));
-    records[at + CALL - 1] = typeof result === "number" ? result : 0;
+    const number = records[at] ?? -1;
+    try {
+      const result = functions[number]?.(...records.subarray(at + 1, at + CALL - 1));
+      records[at + CALL - 1] = typeof result === "number" ? result : 0;
+    } catch {
+      Atomics.store(counters, FAILED, number + 1);
+    }
   }
 }
 
@@ -33,11 +35,7 @@ for (let done = 0; ; ) {
     Atomics.wait(counters, HANDED, done);
     continue;
   }
-  try {
-    work((done & (PLACES - 1)) * RECORD);
-  } catch {
-    Atomics.store(counters, FAILED, 1);
-  }
+  work((done & (PLACES - 1)) * RECORD);
   done = (done + 1) | 0;
   Atomics.store(counters, DONE, done);
   Atomics.notify(counters, DONE);

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { Worker } from "node:worker_threads";
 import { RuntimeError } from "../errors.ts";
 import { endThread, startThread } from "./native-calls.node.ts";
+import { messageOf } from "./runtime.ts";
 import {
   CALL,
   COUNTERS,
@@ -27,9 +28,9 @@ const SLEEP = 1000;
 /** Milliseconds of sleep after which a thread is taken for dead. */
 const PATIENCE = 120_000;
 
-const failed = (cause?: unknown): RuntimeError =>
+const failed = (cause: unknown): RuntimeError =>
   new RuntimeError(
-    "a thread beside this one failed, which shares its work on a WebAssembly module; with one thread (threads: 1, or updateThreads: 1) there are none",
+    `a thread that shares the work on a WebAssembly module failed: ${messageOf(cause)}; with one thread (threads: 1, or updateThreads: 1) there is none`,
     { cause },
   );
 
@@ -38,6 +39,7 @@ class Beside {
   readonly worker: Worker;
   private readonly counters: Int32Array;
   private readonly records: Float64Array;
+  private readonly names: readonly string[];
   private readonly numbers: ReadonlyMap<string, number>;
   private readonly waiting: (((results: readonly number[]) => void) | undefined)[] = [];
   private handed = 0;
@@ -49,6 +51,7 @@ class Beside {
     const records = new SharedArrayBuffer(8 * PLACES * RECORD);
     this.counters = new Int32Array(counters);
     this.records = new Float64Array(records);
+    this.names = names;
     this.numbers = new Map(names.map((name, number) => [name, number]));
     this.worker = startThread(new URL("./shared-module-thread.node.ts", import.meta.url), {
       code,
@@ -60,10 +63,14 @@ class Beside {
     this.worker.on("error", (error) => {
       this.failure = error;
     });
+    this.worker.on("exit", (code) => {
+      this.failure ??= new Error(`it ended with code ${code}`);
+    });
   }
 
   /** Takes a task, unless as many wait as there are places. */
   hand(calls: readonly ModuleCall[], done: ((results: readonly number[]) => void) | undefined): boolean {
+    if (this.failure !== undefined) throw failed(this.failure);
     this.take();
     if (((this.handed - this.taken) | 0) === PLACES) return false;
     const { records, handed, numbers } = this;
@@ -108,12 +115,14 @@ class Beside {
     for (;;) {
       const done = Atomics.load(counters, DONE);
       if (done === this.handed) break;
+      if (this.failure !== undefined) throw failed(this.failure);
       if (look++ < LOOKS) continue;
       slept = Atomics.wait(counters, DONE, done, SLEEP) === "timed-out" ? slept + SLEEP : 0;
-      if (slept >= PATIENCE) throw failed(this.failure ?? new Error("it does not answer"));
+      if (slept >= PATIENCE) throw failed(new Error("it does not answer"));
     }
     this.take();
-    if (Atomics.load(counters, FAILED) !== 0) throw failed();
+    const wrong = this.names[Atomics.load(counters, FAILED) - 1];
+    if (wrong !== undefined) throw failed(new Error(`it could not call ${wrong}`));
   }
 
   /** Waits until it can take tasks. @throws what it failed with */
@@ -150,11 +159,12 @@ export async function openSharedModule(
   const names = Object.entries(instance.exports).flatMap(([name, value]) =>
     typeof value === "function" ? [name] : [],
   );
-  const others = Array.from({ length: threads }, () => new Beside(code, memory, names));
+  const others: Beside[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(others.map(({ worker }) => endThread(worker)));
   };
   try {
+    for (let i = 0; i < threads; i++) others.push(new Beside(code, memory, names));
     await Promise.all(others.map((other) => other.ready()));
   } catch (error) {
     await close();
@@ -174,7 +184,16 @@ export async function openSharedModule(
       return false;
     },
     finish() {
-      for (const other of others) other.finish();
+      const failures: unknown[] = [];
+      // All have ended their tasks before one of them may throw.
+      for (const other of others) {
+        try {
+          other.finish();
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+      if (failures.length > 0) throw failures[0];
     },
     close,
   };

@@ -44,7 +44,7 @@ export const PLACES = 2;
 /** Bytes of a page of WebAssembly memory. */
 export const PAGE = 65_536;
 
-/** Counters of a thread, each in cache lines of its own, as 32-bit integers: tasks handed over, tasks done, and whether one failed. */
+/** Counters of a thread, each in cache lines of its own, as 32-bit integers: tasks handed over, tasks done, and the number of a function that failed, plus 1. */
 export const HANDED = 0;
 export const DONE = 32;
 export const FAILED = 64;

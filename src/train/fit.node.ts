@@ -6,7 +6,7 @@ import type { Fit, FitControl, FitSummary } from "./fit-request.node.ts";
 import { orderVectors } from "./follow.node.ts";
 import { reportSeconds, tracerOf } from "./options.ts";
 import { gradientPool } from "./rank-pool.node.ts";
-import { replicaThreads } from "./replicas.node.ts";
+import { fitThreads } from "./replicas.node.ts";
 import type { Checkpoint } from "./run-folder.node.ts";
 import { initialVectors, Trainer } from "./trainer.ts";
 
@@ -55,12 +55,10 @@ async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummar
   loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
 
   loop.report("compiling", true);
-  const threads = replicaThreads(options);
   const runtime = await nodeRuntime({
     provider: options.provider,
     deterministic: options.deterministic,
-    // Replicas wait while weights are updated.
-    ...(threads !== undefined && { threads, updateThreads: threads * options.replicas }),
+    ...fitThreads(options),
   });
   const { replicaPool } = fit;
   const work = { tracer, source, options, runtime, replicaPool, ranks, owners, shouldStop };

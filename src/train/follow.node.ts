@@ -6,7 +6,7 @@ import type { Fit, FitSummary } from "./fit-request.node.ts";
 import { tracerOf } from "./options.ts";
 import { type GradientWork, gradientPool } from "./rank-pool.node.ts";
 import type { Ranks } from "./ranks/ranks.node.ts";
-import { replicaThreads } from "./replicas.node.ts";
+import { fitThreads } from "./replicas.node.ts";
 import { initialVectors, type Snapshot, Trainer } from "./trainer.ts";
 
 // A fit on the ranks other than 0: they compute what rank 0 orders, and write nothing.
@@ -57,11 +57,10 @@ export async function followFit(fit: FollowedFit): Promise<FitSummary> {
   const { model, data, options, ranks, owners, replicaPool, shouldStop } = fit;
   const tracer = tracerOf(model, options);
   const source = batchSourceOf(data, options);
-  const threads = replicaThreads(options);
   const runtime = await nodeRuntime({
     provider: options.provider,
     deterministic: options.deterministic,
-    ...(threads !== undefined && { threads }),
+    ...fitThreads(options),
   });
   const work: GradientWork = { tracer, source, options, runtime, replicaPool, ranks, owners, shouldStop };
   const pool = await gradientPool(work);

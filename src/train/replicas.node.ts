@@ -3,7 +3,7 @@ import { TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { buffersOf } from "../nn/module.ts";
 import { endThread, startThread, threadLoaded } from "../program/native-calls.node.ts";
-import { nodeRuntime } from "../program/node.ts";
+import { type NodeRuntimeOptions, nodeRuntime } from "../program/node.ts";
 import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { batchSourceOf, type Rows, type TrainData, type TrainingBatches } from "./batches.ts";
@@ -52,14 +52,19 @@ type ReplicaAnswer =
   | { readonly kind: "error"; readonly error: ErrorMessage };
 
 /** Threads of the runtime of a fit, and of each replica where several, or several ranks, share the machine's cores. */
-export function replicaThreads(options: {
-  readonly replicas: number;
-  readonly threads?: number | undefined;
-}) {
+function replicaThreads(options: { readonly replicas: number; readonly threads?: number | undefined }) {
   const { replicas, threads } = options;
   const job = rankJob();
   if (threads !== undefined || (replicas === 1 && job === undefined)) return threads;
   return Math.max(1, Math.floor(coresOf(job) / replicas));
+}
+
+/** Threads of the runtime that makes the updates of a fit: replicas wait meanwhile, so that theirs share them. */
+export function fitThreads(
+  options: Parameters<typeof replicaThreads>[0],
+): Pick<NodeRuntimeOptions, "threads" | "updateThreads"> {
+  const threads = replicaThreads(options);
+  return threads === undefined ? {} : { threads, updateThreads: threads * options.replicas };
 }
 
 /** Names and shapes of vectors of training in shared memory, one after another. */
@@ -94,7 +99,7 @@ async function writeShares(target: Float32Array, shares: Shares, vectors: Traini
   }
 }
 
-/** Copies, since native code does not take shared memory. */
+/** Copies, since native code of Node 20 does not take shared memory. */
 function readShares(source: Float32Array, shares: Shares): Record<string, NdArray> {
   const vectors: Record<string, NdArray> = {};
   let offset = 0;

@@ -133,7 +133,7 @@ export class Training implements AsyncIterable<TrainingStep> {
  *     for await (const { step, losses } of training) if (step % 50 === 0) console.log(step, losses.total);
  *     const weights = await training.weights();
  *
- * A step is one ONNX graph: losses, gradients, update and moving average. Batches, noise and first weights are functions of
+ * Losses and gradients of a step are one ONNX graph, in pages and on accelerators with the update and the moving average. Batches, noise and first weights are functions of
  * the seed. Losses that are not finite are yielded like others. `fit` does the same in a worker, with validation, checkpoints
  * and a run folder.
  * @throws OptionError where the model has no parameters, or parts that are trained one after the other

@@ -130,21 +130,26 @@ export class VectorUpdate {
     });
     const bytes = bytesFor(size, names);
     const others = size < SPLIT_FROM ? undefined : await open?.(SHARED_UPDATE_CODE, bytes);
-    const { memory, exports } = others ?? (await ownModule(bytes));
-    let end = LINE;
-    const next = (count: number): Float32Array => {
-      const array = new Float32Array(memory.buffer, end, count);
-      end += bytesOf(count);
-      return array;
-    };
-    const scratch = next(PIECE);
-    const vectors = new Map<string, Float32Array>();
-    for (const [name, numbers] of given) {
-      const vector = next(size);
-      vector.set(order === undefined ? numbers : order.kept(numbers).data);
-      vectors.set(name, vector);
+    try {
+      const { memory, exports } = others ?? (await ownModule(bytes));
+      let end = LINE;
+      const next = (count: number): Float32Array => {
+        const array = new Float32Array(memory.buffer, end, count);
+        end += bytesOf(count);
+        return array;
+      };
+      const scratch = next(PIECE);
+      const vectors = new Map<string, Float32Array>();
+      for (const [name, numbers] of given) {
+        const vector = next(size);
+        vector.set(order === undefined ? numbers : order.kept(numbers).data);
+        vectors.set(name, vector);
+      }
+      return new VectorUpdate(options, exports as UpdateModule, others, vectors, next(size), scratch);
+    } catch (error) {
+      await others?.close();
+      throw error;
     }
-    return new VectorUpdate(options, exports as UpdateModule, others, vectors, next(size), scratch);
   }
 
   /** All vectors by name, [N]. They are views: an update changes them. */
@@ -198,7 +203,7 @@ export class VectorUpdate {
     pieces.forEach((piece, i) => {
       this.gather(parts, piece, stretch.from);
       const squares = { name: "squareSum", args: [this.gradientAt(piece), piece.count] } as const;
-      this.divide([squares, ...(atOnce?.(piece) ?? [])], ([sum = Number.NaN]) => {
+      this.make([squares, ...(atOnce?.(piece) ?? [])], ([sum = Number.NaN]) => {
         sums[i] = sum;
       });
     });
@@ -207,13 +212,13 @@ export class VectorUpdate {
     const norm = Math.sqrt(sums.reduce((total, sum) => total + sum, 0)) / count;
     if (clipNorm === undefined) return norm;
     const apply = applied(Math.min(clipNorm / (norm + 1e-6), 1));
-    for (const piece of pieces) this.divide(apply(piece));
+    for (const piece of pieces) this.make(apply(piece));
     this.others?.finish();
     return norm;
   }
 
   /** Has calls made: by another thread, or where all are busy by this one. */
-  private divide(calls: readonly UpdateCall[], done?: (results: readonly number[]) => void): void {
+  private make(calls: readonly UpdateCall[], done?: (results: readonly number[]) => void): void {
     if (this.others?.hand(calls, done) === true) return;
     const results = this.call(calls);
     done?.(results);

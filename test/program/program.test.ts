@@ -152,15 +152,34 @@ describe("compile", () => {
       const sums = values.map((value) => value + 1);
       expect([...memory]).toEqual([-1, ...sums, ...sums, ...values, ...values, 1, -1, -1]);
     }
-    const short = { sum: new Float32Array(3) };
     const x0 = float32([1, 2, 3, 4], [2, 2]);
-    await expect(program.runValues({ x: x0 }, { into: short })).rejects.toThrow();
-    await program.release();
-    const fresh = await Program.build({ sum }, runtime);
-    await expect(fresh.runValues({ x: x0 }, { into: short })).rejects.toThrow(
-      /result sum is float32\[2,2\], which 3 float32 numbers do not hold/,
+    const fresh = await Program.build({ sum, counts: x.cast("int64") }, runtime);
+    for (const tried of [program, fresh]) {
+      await expect(tried.runValues({ x: x0 }, { into: { sum: new Float32Array(3) } })).rejects.toThrow(
+        /result sum is float32\[2,2\], which 3 float32 numbers do not hold/,
+      );
+      await expect(tried.runValues({ x: x0 }, { into: { total: memory } })).rejects.toThrow(
+        /no output .*total to write/,
+      );
+    }
+    await expect(fresh.runValues({ x: x0 }, { into: { counts: new Float32Array(4) } })).rejects.toThrow(
+      /result counts is int64/,
     );
-    await fresh.release();
+    for (const tried of [program, fresh]) await tried.release();
+  });
+
+  it("has the library write into arrays from the second run on", async () => {
+    const program = await Program.build({ sum: input("x", [2]).add(1) }, runtime);
+    const session = await runtime.load(program.model);
+    const name = "result.sum";
+    const array = new Float32Array(2);
+    const first = await session.run({ x: float32([1, 2], [2]) }, { [name]: array });
+    expect(Object.keys(first)).toEqual([name]);
+    const second = await session.run({ x: float32([3, 4], [2]) }, { [name]: array });
+    expect(Object.keys(second)).toEqual([]);
+    expect([...array]).toEqual([4, 5]);
+    await session.release();
+    await program.release();
   });
 
   it("runs on values that stay in the runtime, with the same program as on arrays", async () => {

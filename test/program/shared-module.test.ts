@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { openSharedModule } from "../../src/program/shared-module.node.ts";
@@ -51,10 +53,35 @@ describe("a module on several threads", () => {
   it("says that a call failed, and refuses calls that there are not", async () => {
     const module = await openSharedModule(SHARED_UPDATE_CODE, BYTES, 1);
     expect(module.hand([{ name: "squareSum", args: [2 * BYTES, 4] }])).toBe(true);
-    expect(() => module.finish()).toThrow(/thread beside this one failed/);
+    expect(() => module.finish()).toThrow(
+      /a thread that shares .* could not call squareSum; with one thread/,
+    );
     expect(() => module.hand([{ name: "multiply", args: [1] }])).toThrow(/multiply\(1\)/);
     await module.close();
     await expect(openSharedModule(Uint8Array.of(1, 2, 3), BYTES, 1)).rejects.toThrow();
+  });
+
+  it("does not keep a process that has nothing else to do", async () => {
+    const path = (file: string): string => new URL(`../../src/${file}`, import.meta.url).href;
+    const program = `
+      const { openSharedModule } = await import(${JSON.stringify(path("program/shared-module.node.ts"))});
+      const { SHARED_UPDATE_CODE } = await import(${JSON.stringify(path("train/update-code.ts"))});
+      await openSharedModule(SHARED_UPDATE_CODE, 65536, 2);
+      console.log("opened");`;
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      "--import",
+      import.meta.resolve("tsx"),
+      "--eval",
+      `(async () => {${program}})()`,
+    ]);
+    expect(stdout).toBe("opened\n");
+  });
+
+  it("is done without, with a warning, where threads do not start", async () => {
+    const warned = new Promise<Error>((resolve) => process.once("warning", resolve));
+    const runtime = await nodeRuntime({ threads: 1, updateThreads: 2 });
+    expect(await runtime.openSharedModule?.(Uint8Array.of(1, 2, 3), BYTES)).toBeUndefined();
+    if (!process.version.startsWith("v20.")) expect((await warned).message).toMatch(/one thread makes it/);
   });
 
   it("is opened by a runtime of several threads alone", async () => {

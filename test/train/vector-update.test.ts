@@ -7,6 +7,7 @@ import { adam, adamW, type Optimizer, sgd, type UpdateRule } from "../../src/nn/
 import { nodeRuntime } from "../../src/program/node.ts";
 import type { Runtime } from "../../src/program/runtime.ts";
 import { openSharedModule } from "../../src/program/shared-module.node.ts";
+import type { OpenSharedModule } from "../../src/program/shared-module.ts";
 import { Random } from "../../src/random.ts";
 import { float32, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import type { TrainingBatches } from "../../src/train/batches.ts";
@@ -359,6 +360,22 @@ describe("the update on several threads", () => {
     others: number,
     { clipNorm, parts }: { readonly clipNorm: number | undefined; readonly parts: number },
   ) {
+    const tasks = { handed: 0, closed: 0 };
+    const counting: OpenSharedModule = async (code, bytes) => {
+      const module = await openSharedModule(code, bytes, others);
+      return {
+        ...module,
+        hand(calls, done) {
+          const isHanded = module.hand(calls, done);
+          if (isHanded) tasks.handed += 1;
+          return isHanded;
+        },
+        async close() {
+          tasks.closed += 1;
+          await module.close();
+        },
+      };
+    };
     const array = (by: number): NdArray => float32(wave(count, by).map(Math.abs), [count]);
     const rates = [
       { rate: 0.5, size: 70_001 },
@@ -372,7 +389,7 @@ describe("the update on several threads", () => {
         ...slots.map((slot, i) => [`slot.${slot}`, array(0.3 + i)] as const),
       ]),
       undefined,
-      others === 0 ? undefined : (code, bytes) => openSharedModule(code, bytes, others),
+      others === 0 ? undefined : counting,
     );
     const norms = [1, 2].map((number) => {
       const gradients = Array.from({ length: parts }, (_, part) => wave(count, number + part / 8));
@@ -386,7 +403,7 @@ describe("the update on several threads", () => {
       Object.entries(update.views).map(([name, { data }]) => [name, data.slice()]),
     );
     await update.release();
-    return { vectors, norms };
+    return { vectors, norms, ...tasks };
   }
 
   it.each([
@@ -399,6 +416,8 @@ describe("the update on several threads", () => {
     const alone = await updated(optimizer, 500_003, 0, how);
     const divided = await updated(optimizer, 500_003, 2, how);
     expect(divided.norms).toEqual(alone.norms);
+    expect([alone.handed, divided.closed]).toEqual([0, 1]);
+    expect(divided.handed).toBeGreaterThan(10);
     for (const [name, numbers] of Object.entries(alone.vectors)) {
       expect(
         divided.vectors[name]?.findIndex((number, i) => !Object.is(number, numbers[i])),
@@ -436,8 +455,21 @@ describe("the update on several threads", () => {
       clipNorm: 1,
       averageDecay: 0.9,
     });
+    const modules = { asked: 0, opened: 0, closed: 0 };
     const run = async (updateThreads: number, steps: number, start?: Snapshot): Promise<Snapshot> => {
-      const on = await nodeRuntime({ threads: 1, updateThreads });
+      const plain = await nodeRuntime({ threads: 1, updateThreads });
+      const open: OpenSharedModule = async (code, bytes) => {
+        modules.asked += 1;
+        const module = await plain.openSharedModule?.(code, bytes);
+        if (module === undefined) return undefined;
+        modules.opened += 1;
+        const close = async (): Promise<void> => {
+          modules.closed += 1;
+          await module.close();
+        };
+        return { ...module, close };
+      };
+      const on: Runtime = plain.openSharedModule === undefined ? plain : { ...plain, openSharedModule: open };
       const begun = start ?? { step: 0, vectors: initialVectors(tracer, new Random(3)) };
       const trainer = await Trainer.create(tracer, batches, on, begun);
       for (let i = 0; i < steps; i++) await trainer.train(0.01);
@@ -448,7 +480,10 @@ describe("the update on several threads", () => {
     const alone = await run(1, 6);
     expect(await run(3, 6)).toEqual(alone);
     expect(await run(1, 3, await run(3, 3))).toEqual(alone);
-    const norms = [...alone.vectors.values()].map(({ data }) => Number(data[0]));
-    expect(norms.every(Number.isFinite)).toBe(true);
+    const firsts = [...alone.vectors.values()].map(({ data }) => Number(data[0]));
+    expect(firsts.every(Number.isFinite)).toBe(true);
+    // Node 20 does not hand shared memory to native code.
+    const opened = process.version.startsWith("v20.") ? 0 : 2;
+    expect(modules).toEqual({ asked: 2, opened, closed: opened });
   });
 });
