@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { adam } from "../src/nn/optimizer.ts";
 import { nodeRuntime } from "../src/program/node.ts";
 import { openSharedModule } from "../src/program/shared-module.node.ts";
-import { float32, zeros } from "../src/tensor/array.ts";
+import { zeros } from "../src/tensor/array.ts";
 import { VectorUpdate } from "../src/train/vector-update.ts";
 import { eidosWorks } from "./eidos-works.ts";
 import { median, medianRatio } from "./statistics.ts";
@@ -67,10 +67,7 @@ for (const size of SIZES) {
     ),
   );
   let number = 0;
-  const gradient = float32(
-    new Float32Array(size).map((_, i) => Math.sin(i)),
-    [size],
-  ).data;
+  const gradient = new Float32Array(size).map((_, i) => Math.sin(i));
   for (const update of updates) update.gradient.set(gradient);
   report(
     `${size.toLocaleString("en")} weights, Adam`,

@@ -127,15 +127,8 @@ class Beside {
 
   /** Waits until it can take tasks. @throws what it failed with */
   async ready(): Promise<void> {
-    const ended = new AbortController();
-    const exit = once(this.worker, "exit", { signal: ended.signal }).then(([code]) => {
-      throw failed(new Error(`it ended with code ${code}`));
-    });
-    try {
-      await Promise.race([once(this.worker, "message", { signal: ended.signal }), exit]);
-    } finally {
-      ended.abort();
-    }
+    await Promise.race([once(this.worker, "message"), once(this.worker, "exit")]);
+    if (this.failure !== undefined) throw failed(this.failure);
     // A process that has nothing else to do ends.
     this.worker.unref();
   }

@@ -260,14 +260,15 @@ export class VectorUpdate {
   }
 
   /** Writes the sum of the gradients of parts. @param begin number of the vector that they begin at */
-  private gather(parts: readonly Float32Array[], { at, count }: Piece, begin: number): void {
+  private gather(parts: readonly Float32Array[], piece: Piece, begin: number): void {
     const { gradient, scratch } = this;
+    const { at, count } = piece;
     parts.forEach((part, i) => {
       const numbers = part.subarray(at - begin, at - begin + count);
       if (i === 0) gradient.set(numbers, at);
       else {
         scratch.set(numbers);
-        this.call([{ name: "add", args: [gradient.byteOffset + 4 * at, scratch.byteOffset, count] }]);
+        this.call([{ name: "add", args: [this.gradientAt(piece), scratch.byteOffset, count] }]);
       }
     });
   }
