@@ -88,6 +88,7 @@ const HOUSE = [
       "progress",
       "ranking",
       "shards",
+      "signals",
       "verb",
       "verb-options",
     ],

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
-import { constants, hostname } from "node:os";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import type { DownloadProgress } from "../data/files/download.node.ts";
 import type { DecodingProgress } from "../data/image/decode-all.node.ts";
@@ -257,42 +257,6 @@ export function fitHooks(display: ProgressDisplay, signal: AbortSignal, quiet: b
       },
     }),
   };
-}
-
-/**
- * Signals that end a command in good order: Ctrl-C, those of schedulers (SIGUSR2 before time runs out, which mpirun passes on to its
- * ranks), and that of a terminal which is closed.
- */
-const SIGNALS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGTERM: 15,
-  SIGUSR2: constants.signals.SIGUSR2,
-};
-
-/**
- * Runs with Ctrl-C turned into an orderly stop; a second one ends the process. The exit code is that of the signal.
- * @param display takes a line about it
- */
-export async function interruptible<T>(
-  display: { say(line: string): void; end(): void; readonly stopping: string },
-  run: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const controller = new AbortController();
-  const onSignal = (name: NodeJS.Signals): void => {
-    const code = 128 + (SIGNALS[name] ?? 0);
-    if (controller.signal.aborted) process.exit(code);
-    display.say(`${display.stopping}; press Ctrl-C again to quit at once`);
-    process.exitCode = code;
-    controller.abort();
-  };
-  for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
-  try {
-    return await run(controller.signal);
-  } finally {
-    for (const name of Object.keys(SIGNALS)) process.off(name, onSignal);
-    display.end();
-  }
 }
 
 /** Prints what a fit came to. */

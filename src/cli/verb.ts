@@ -19,7 +19,8 @@ import { RunFolder } from "../train/run-folder.node.ts";
 import { showing, trustFlags, trustOf } from "./flags.ts";
 import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
-import { interruptible, WorkDisplay } from "./progress.ts";
+import { WorkDisplay } from "./progress.ts";
+import { interruptible } from "./signals.ts";
 import { type cascadeFlags, cascadeOptions, type tridentFlag } from "./verb-options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.

@@ -14,7 +14,8 @@ import { compareSamplers, parseSamplers } from "../../tasks/compare/samplers.nod
 import { readConfigFile, textOf } from "../config-file.ts";
 import { print, printJson, printLine, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { interruptible, ProgressDisplay, progressLine, WorkDisplay } from "../progress.ts";
+import { ProgressDisplay, progressLine, WorkDisplay } from "../progress.ts";
+import { interruptible } from "../signals.ts";
 
 const USAGE = "as in: eidos compare two-moons --models nice,spline-flow --seconds 20";
 

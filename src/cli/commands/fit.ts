@@ -18,7 +18,8 @@ import { trustFlags } from "../flags.ts";
 import { printJson } from "../format.ts";
 import { exampleFit, shortFitHelp, shortHelpOfAll } from "../model-help.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
-import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
+import { fitHooks, ProgressDisplay, printSummary } from "../progress.ts";
+import { interruptible } from "../signals.ts";
 
 const USAGE =
   "as in: eidos fit rectified-flow digits --seconds 120 (eidos models and eidos data list what there is)";

@@ -13,7 +13,8 @@ import {
 import { tableInformation } from "../../tasks/measure/mutual-information.node.ts";
 import { print, printJson, printLine, printNote, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { interruptible, ProgressLine } from "../progress.ts";
+import { ProgressLine } from "../progress.ts";
+import { interruptible } from "../signals.ts";
 
 const flags = z.strictObject({
   x: nameList().min(1).describe("columns of the first variable"),

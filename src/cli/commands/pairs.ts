@@ -11,7 +11,8 @@ import { fitOptions } from "../../train/options.ts";
 import { trustFlags, trustOf } from "../flags.ts";
 import { print, printJson, showNumber } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
+import { fitHooks, ProgressDisplay, printSummary } from "../progress.ts";
+import { interruptible } from "../signals.ts";
 import { runOptions } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 

@@ -6,11 +6,9 @@ import { serve } from "../../serve/server.node.ts";
 import { showing, trustFlags, trustOf } from "../flags.ts";
 import { printJsonLine, printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { openUntilSignal } from "../signals.ts";
 
 const trust = z.strictObject({ ...trustFlags, ...showing });
-
-/** Signals that stop the server, and their numbers. */
-const SIGNALS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
 
 export function configure(command: Command): void {
   addSchemaOptions(command, "Server", serveOptions);
@@ -31,33 +29,20 @@ export function configure(command: Command): void {
       ...flags,
       ...(secret !== undefined && !isNamed && { token: secret }),
     });
-    const server = await serve(runs, options, trustOf(trusted));
-    // Standard output is the log, an object a line; with --json one of them says what is served.
-    if (trusted.json) {
-      printJsonLine({
-        url: server.url,
-        models: server.models.map(({ name, model, abilities }) => ({ name, model, abilities })),
-      });
-    } else {
-      for (const { name, model, abilities } of server.models) {
-        printNote(`${name} (${model}): ${abilities.join(", ")}`);
-      }
-      printNote(`listening on ${server.url}`);
-    }
-    await stopped(() => server.close());
-  });
-}
-
-/** Waits for a signal, then until the server is closed; a second signal ends at once. */
-async function stopped(close: () => Promise<void>): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    let stopping = false;
-    const onSignal = (name: NodeJS.Signals): void => {
-      if (stopping) process.exit(128 + (SIGNALS[name as keyof typeof SIGNALS] ?? 0));
-      stopping = true;
-      printNote("stopping: requests that are here are answered; once more to quit at once");
-      close().then(resolve, reject);
-    };
-    for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
+    await openUntilSignal(
+      () => serve(runs, options, trustOf(trusted)),
+      // Standard output is the log, an object a line; with --json one of them says what is served.
+      ({ url, models }) => {
+        if (trusted.json) {
+          const served = models.map(({ name, model, abilities }) => ({ name, model, abilities }));
+          printJsonLine({ url, models: served });
+        } else {
+          for (const { name, model, abilities } of models)
+            printNote(`${name} (${model}): ${abilities.join(", ")}`);
+          printNote(`listening on ${url}`);
+        }
+      },
+      "stopping: requests that are here are answered; once more to quit at once",
+    );
   });
 }

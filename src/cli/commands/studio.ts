@@ -7,15 +7,13 @@ import { startStudio, studioOptions } from "../../serve/index.node.ts";
 import { printOutcome, showing } from "../flags.ts";
 import { printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { openUntilSignal } from "../signals.ts";
 
 const flags = z.strictObject({
   ...studioOptions.shape,
   open: z.boolean().default(true).describe("open the page in the browser of this machine"),
   ...showing,
 });
-
-/** Signals that stop the studio, and their numbers. */
-const SIGNALS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
 
 export function configure(command: Command): void {
   addSchemaOptions(command, "Studio", flags);
@@ -25,12 +23,14 @@ export function configure(command: Command): void {
   );
   command.action(async (given: Readonly<Record<string, unknown>>) => {
     const { open, json, quiet, ...options } = parseOptions("studio", flags, flagValues(given, [flags]));
-    const studio = await startStudio(options);
-    printOutcome(json, `open ${studio.address}`, { address: studio.address });
-    if (!quiet) printNote("only this machine can reach it; Ctrl-C ends");
-    if (open) openInBrowser(studio.address);
-    await stopped();
-    await studio.close();
+    await openUntilSignal(
+      () => startStudio(options),
+      ({ address }) => {
+        printOutcome(json, `open ${address}`, { address });
+        if (!quiet) printNote("only this machine can reach it; Ctrl-C ends");
+        if (open) openInBrowser(address);
+      },
+    );
   });
 }
 
@@ -45,14 +45,4 @@ function openInBrowser(address: string): void {
   const child = spawn(program ?? "", [...given, address], { stdio: "ignore", detached: true });
   child.on("error", () => printNote("no browser could be opened: open the address yourself"));
   child.unref();
-}
-
-/** Waits for a signal; a second one ends at once. */
-async function stopped(): Promise<void> {
-  const name = await new Promise<keyof typeof SIGNALS>((resolve) => {
-    for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[])
-      process.once(signal, () => resolve(signal));
-  });
-  for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[])
-    process.once(signal, () => process.exit(128 + SIGNALS[name]));
 }
