@@ -12,17 +12,22 @@ import {
 // that is gone, and aborts (code 134). Therefore threads count their calls in shared memory. Whoever ends a thread, or the process, first
 // closes a gate, so that no call begins any more, and waits for those under way. Loading the libraries counts as a call.
 
-/** Memory that threads share: whether the gate is closed, how many calls are under way, and whether the thread has loaded its modules. */
+/**
+ * Memory that threads share: whether the gate is closed, how many calls are under way in the thread and in those that it has started, whether
+ * it has loaded its modules, and how many of the calls are its own.
+ */
 type Gate = SharedArrayBuffer;
 const CLOSED = 0;
 const UNDER_WAY = 1;
 const LOADED = 2;
+const OWN = 3;
 
-const newGate = (): Gate => new SharedArrayBuffer(12);
+const newGate = (): Gate => new SharedArrayBuffer(16);
 
-/** Gates of a thread: that of the process, and its own. */
+/** Gates of a thread, all of which a call enters: that of the process, those of the threads above it, which end with it inside, and its own. */
 interface Gates {
   readonly process: Gate;
+  readonly above: readonly Gate[];
   readonly thread: Gate;
 }
 
@@ -30,12 +35,12 @@ interface Gates {
 const KEY = "eidos native calls";
 
 const inherited = getEnvironmentData(KEY) as Gates | undefined;
-const gates: Gates = inherited ?? { process: newGate(), thread: newGate() };
+const gates: Gates = inherited ?? { process: newGate(), above: [], thread: newGate() };
 
 if (isMainThread) {
   process.on("exit", () => closeNow(gates.process));
   // A thread that somebody else starts has the gate of the process alone.
-  setEnvironmentData(KEY, { process: gates.process, thread: newGate() } satisfies Gates);
+  setEnvironmentData(KEY, { process: gates.process, above: [], thread: newGate() } satisfies Gates);
 } else {
   // A thread that ends by itself is no longer waited for, wherever it was.
   process.on("exit", () => abandon(gates));
@@ -60,37 +65,31 @@ function closeNow(gate: Gate): void {
 export function threadLoaded(): void {
   const state = new Int32Array(gates.thread);
   if (Atomics.compareExchange(state, LOADED, 0, 1) !== 0 || Atomics.load(state, UNDER_WAY) === 0) return;
-  leave(gates.process);
-  leave(gates.thread);
+  count(gates, -1);
 }
 
-/** Enters a gate, unless it is closed. */
-function enter(gate: Gate): boolean {
-  const state = new Int32Array(gate);
-  Atomics.add(state, UNDER_WAY, 1);
-  if (Atomics.load(state, CLOSED) === 0) return true;
-  leave(gate);
-  return false;
-}
-
-function leave(gate: Gate): void {
-  const state = new Int32Array(gate);
-  Atomics.sub(state, UNDER_WAY, 1);
-  Atomics.notify(state, UNDER_WAY);
+/** Counts calls that a thread begins, or ends. */
+function count({ process, above, thread }: Gates, calls: number): void {
+  Atomics.add(new Int32Array(thread), OWN, calls);
+  for (const gate of [process, ...above, thread]) {
+    const state = new Int32Array(gate);
+    Atomics.add(state, UNDER_WAY, calls);
+    if (calls < 0) Atomics.notify(state, UNDER_WAY);
+  }
 }
 
 /** Enters all gates of this thread. @returns what leaves them again; undefined where this thread is to end */
 function enterAll(): (() => void) | undefined {
   // The main thread ends by itself, when it is in no call.
   if (isMainThread) return () => undefined;
-  if (!enter(gates.process)) return undefined;
-  if (enter(gates.thread)) {
-    return () => {
-      leave(gates.thread);
-      leave(gates.process);
-    };
+  const { process, above, thread } = gates;
+  count(gates, 1);
+  const leaveAll = (): void => count(gates, -1);
+  // Whoever closes a gate reads the count after that: one of both sees the other.
+  if ([process, ...above, thread].every((gate) => Atomics.load(new Int32Array(gate), CLOSED) === 0)) {
+    return leaveAll;
   }
-  leave(gates.process);
+  leaveAll();
   return undefined;
 }
 
@@ -145,13 +144,10 @@ export function nativeObject<T extends object>(object: T, isNative: (value: obje
 }
 
 /** Takes the calls of a thread that has ended off the gates. */
-function abandon({ process, thread }: Gates): void {
-  const state = new Int32Array(thread);
+function abandon(ended: Gates): void {
+  const state = new Int32Array(ended.thread);
   Atomics.store(state, LOADED, 1);
-  const calls = Atomics.exchange(state, UNDER_WAY, 0);
-  const all = new Int32Array(process);
-  Atomics.sub(all, UNDER_WAY, calls);
-  Atomics.notify(all, UNDER_WAY);
+  count(ended, -Atomics.load(state, OWN));
 }
 
 /** Gates of the threads that this one has started. */
@@ -172,18 +168,22 @@ export function startThread(entry: URL, workerData: unknown): Worker {
 }
 
 function startWorker(entry: URL | string, options: WorkerOptions): Worker {
-  const thread = newGate();
+  const below: Gates = {
+    process: gates.process,
+    above: isMainThread ? [] : [...gates.above, gates.thread],
+    thread: newGate(),
+  };
   const before = getEnvironmentData(KEY);
-  setEnvironmentData(KEY, { process: gates.process, thread } satisfies Gates);
+  setEnvironmentData(KEY, below);
   // Until it has loaded its modules, it counts as being in a call.
-  for (const gate of [gates.process, thread]) Atomics.add(new Int32Array(gate), UNDER_WAY, 1);
+  count(below, 1);
   try {
     const worker = new Worker(entry, options);
-    started.set(worker, thread);
-    worker.on("exit", () => abandon({ process: gates.process, thread }));
+    started.set(worker, below.thread);
+    worker.on("exit", () => abandon(below));
     return worker;
   } catch (error) {
-    abandon({ process: gates.process, thread });
+    abandon(below);
     throw error;
   } finally {
     setEnvironmentData(KEY, before);
@@ -193,7 +193,7 @@ function startWorker(entry: URL | string, options: WorkerOptions): Worker {
 /** Milliseconds between two looks at whether a thread is out of native code. */
 const LOOK = 2;
 
-/** Ends a thread after the call of native code that is under way in it. */
+/** Ends a thread after the calls of native code that are under way in it and in those that it has started. */
 export async function endThread(worker: Worker): Promise<void> {
   const gate = started.get(worker);
   if (gate !== undefined) {
