@@ -10,7 +10,7 @@ const shared = {
   pool: "forks" as const,
   setupFiles: ["test/equal-arrays.ts"],
   // The build is run as it is.
-  server: { deps: { external: [/[\\/]dist[\\/]/] } },
+  server: { deps: { external: [/[\\/](?:bundle|dist)[\\/]/] } },
 };
 
 // Tests that truly need minutes: kills, replicas, examples, programs of the documentation.

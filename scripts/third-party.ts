@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 
 // What eidos brings along when it is installed, read from package-lock.json: for every platform, whatever this machine has installed.
 
@@ -127,4 +127,14 @@ export function objection({ license, need }: ThirdParty): string | undefined {
   const ids = text.split(/ OR | AND /);
   const accepted = text.includes(" OR ") ? ids.some(fine) : ids.every(fine);
   return accepted ? undefined : `${license} is not among the licences that eidos may bring along`;
+}
+
+/** The licence of a package as it brings it along. @throws Error where there is none: it may then not be part of a bundle */
+export async function licenseOf(name: string): Promise<string> {
+  const folder = new URL(`../node_modules/${name}/`, import.meta.url);
+  const file = (await readdir(folder)).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
+  const { version, license } = JSON.parse(await readFile(new URL("package.json", folder), "utf8"));
+  const text = file === undefined ? `Licence: ${license}` : await readFile(new URL(file, folder), "utf8");
+  if (file === undefined && license === undefined) throw new Error(`${name} states no licence`);
+  return `${name} ${version}\n\n${text.trim()}\n`;
 }

@@ -34,9 +34,9 @@ const pathOf = (location: string): string =>
 const thisFile = import.meta.url;
 const here = (relative: string): string => pathOf(decodeURI(new URL(relative, thisFile).href));
 
-/** The folders of eidos's own files. Compiled files stand in dist/, and with source maps their frames name src/ beside it. */
-const OWN = /\/(?:src|dist)\/errors\.[jt]s$/.test(thisFile)
-  ? [here("../src/"), here("../dist/")]
+/** The folders of eidos's own files. Compiled files stand in dist/ and bundle/, and with source maps their frames name src/ beside them. */
+const OWN = /\/(?:src|dist|bundle)\/errors\.[jt]s$/.test(thisFile)
+  ? [here("../src/"), here("../dist/"), here("../bundle/")]
   : [here(".")];
 
 /** Frames that are looked at for a caller: a model is a tower of layers, each of some frames. */

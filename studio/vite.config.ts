@@ -1,6 +1,7 @@
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { licenseOf } from "../scripts/third-party.ts";
 import { DOCS_OF_DETECTION } from "./detection/docs.ts";
 import { entrances } from "./entrances.ts";
 import { DOCS_OF_MODELS } from "./playground/docs.ts";
@@ -50,16 +51,6 @@ function noteOfPackages(): Plugin {
       }
     },
   };
-}
-
-/** The licence of a package as it brings it along. @throws Error where there is none: it may then not be part of the page */
-async function licenseOf(name: string): Promise<string> {
-  const folder = at(`../node_modules/${name}/`);
-  const file = (await readdir(folder)).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
-  const { version, license } = JSON.parse(await readFile(`${folder}package.json`, "utf8"));
-  const text = file === undefined ? `Licence: ${license}` : await readFile(folder + file, "utf8");
-  if (file === undefined && license === undefined) throw new Error(`${name} states no licence`);
-  return `${name} ${version}\n\n${text.trim()}\n`;
 }
 
 /** Puts ONNX Runtime and the pages that the studio links to beside the page: nothing is fetched from elsewhere. */

@@ -129,6 +129,9 @@ it("npm run pack makes a whole package of a fresh clone, which has no build", as
       "dist/index.js",
       "dist/index.d.ts",
       "dist/cli/main.js",
+      "bundle/cli/command.js",
+      "bundle/licenses.txt",
+      "bundle/tasks/fit/worker.node.js",
       "assets/digits.bin.gz",
       "SECURITY.md",
     ]) {

@@ -5,7 +5,7 @@ import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
 import { substitute } from "../tensor/graph.ts";
 import { reshape, sum, traceInitialization, traceTraining } from "../tensor/index.operations.ts";
-import { type Buffer, grad, input, type Parameter, type Tensor, uniform } from "../tensor/index.ts";
+import { type Buffer, grad, input, type Parameter, Tensor, uniform } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
 import { slice } from "../tensor/operations/slicing.ts";
 import type { BatchShape, HeldOutEvaluator } from "./batches.ts";
@@ -59,6 +59,17 @@ function symbolicBatch(shape: BatchShape): SymbolicBatch {
     ...Object.fromEntries(others),
     ...(shape.labeled && { label: input("label", shape.x.slice(0, 1), "int64") }),
   };
+}
+
+/** What a model of one's own may get wrong in JavaScript. @throws OptionError */
+function checkLosses(losses: unknown): void {
+  const parts: Readonly<Record<string, unknown>> =
+    typeof losses === "object" && losses !== null ? { ...losses } : {};
+  const wrong = Object.keys({ total: undefined, ...parts }).find((name) => !(parts[name] instanceof Tensor));
+  if (wrong === undefined) return;
+  throw new OptionError(
+    `the model's loss(batch) must return { total }, the tensor that is minimized, and beside it any other tensors to record; ${wrong} is no tensor`,
+  );
 }
 
 /**
@@ -157,6 +168,7 @@ export class StepTracer {
     layout: ParameterLayout,
   ): { readonly gradients: readonly Tensor[]; readonly rest: StepGraph } {
     const { result: losses, updates } = traceTraining(() => this.model.loss(batch));
+    checkLosses(losses);
     const rest = new Map<string, Tensor>();
     for (const [name, loss] of Object.entries(losses)) {
       // It could not be kept in the records of a run.

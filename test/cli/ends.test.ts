@@ -69,6 +69,20 @@ describe("a model of one's own that throws", () => {
     expect(outcome.stderr).not.toMatch(/please report/);
     await expect(stat(join(cwd, "own"))).rejects.toThrow(/ENOENT/);
   });
+
+  test.each([
+    ["nothing", "", "total"],
+    ["a tensor by itself", "return x.mean();", "total"],
+    ["a number beside it", "return { total: x.mean(), weight: 3 };", "weight"],
+  ])("is told what its loss has to return in place of %s", async (_, body, wrong) => {
+    await writeFile(join(cwd, "returns.mjs"), module(body));
+    const args = ["fit", join(cwd, "returns.mjs"), "two-moons", "--steps", "2", "--out", "returned"];
+    const { code, stderr } = await run(args, cwd);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      new RegExp(`\neidos: the model's loss.batch. must return { total }, .*; ${wrong} is no tensor\n$`),
+    );
+  });
 });
 
 describe("--report", () => {

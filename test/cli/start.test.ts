@@ -46,7 +46,7 @@ describe("what is loaded at the start of", () => {
   });
 
   it("every command: neither models nor packages but that of options", () => {
-    const loaded = loadedBy("cli/main.ts");
+    const loaded = loadedBy("cli/command.ts");
     expect(among(loaded, ["zod", "onnx", "catalog.ts", "tensor/", "tasks/"])).toEqual([]);
     expect(loaded.size).toBeLessThan(12);
   });

@@ -5,7 +5,7 @@ import { findModel } from "../../catalog.ts";
 import { optional } from "../../data/files/optional.node.ts";
 import { columnsSchema, gapWidth, valueWidth } from "../../data/sources/columns.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
-import { OptionError } from "../../errors.ts";
+import { OptionError, RuntimeError } from "../../errors.ts";
 import type { DataColumn, DataInfo } from "../../model/data-info.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
@@ -25,6 +25,9 @@ async function supportTypeScript(): Promise<void> {
   const { register }: { register(): unknown } = await optional("tsx", purpose, () => import(TSX));
   register();
 }
+
+/** Whether this file is part of the bundled command, whose classes are not those of eidos's entrances. */
+const isBundled = import.meta.url.endsWith("/bundle/tasks/run/definition.node.js");
 
 let imported = false;
 
@@ -84,6 +87,7 @@ export async function loadDefinition(model: string): Promise<ModelDefinition> {
   if ((await stat(model).catch(() => undefined)) === undefined) {
     throw new OptionError(`${model}: there is no such file; give the path of a module that exports a model`);
   }
+  if (isBundled) throw new RuntimeError(`${model}: a module cannot be imported by a command from its bundle`);
   let module: { readonly default?: ModelDefinition };
   try {
     imported = true;

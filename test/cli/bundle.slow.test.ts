@@ -1,0 +1,102 @@
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { root } from "../packed.ts";
+import { temporaryFolder } from "../support.ts";
+import { built, QUICK, start } from "./support.ts";
+
+// The command in its bundle, and where a module of one's own is the model: such a module finds eidos by its entrances, file by file.
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await temporaryFolder();
+  const model = `
+    import { defineModel } from ${JSON.stringify(built("index.js"))};
+    import { Linear } from ${JSON.stringify(built("nn/index.js"))};
+    import { z } from ${JSON.stringify(import.meta.resolve("zod"))};
+    export default defineModel({
+      name: "mine", summary: "a line", paper: "none", dataKinds: ["points"], can: [],
+      options: z.strictObject({}),
+      build: () => ({ layer: new Linear(2, 1), loss({ x }) { return { total: this.layer.forward(x).square().mean() }; } }),
+    });`;
+  await writeFile(join(cwd, "mine.mjs"), model);
+  await writeFile(
+    join(cwd, "mine.json"),
+    JSON.stringify({ model: "./mine.mjs", data: "two-moons", steps: 3, batchSize: 8 }),
+  );
+});
+afterAll(() => rm(cwd, { recursive: true }));
+
+/** Files that a command loads, as URLs, and what it came to. */
+async function loading(
+  args: readonly string[],
+): Promise<{ files: readonly string[]; code: number | null; stderr: string }> {
+  const hook =
+    "export async function load(url, context, next) { process._rawDebug('loads ' + url); return next(url, context); }";
+  const register = `import { register } from "node:module"; register("data:text/javascript,${encodeURIComponent(hook)}");`;
+  const watching = ["--import", `data:text/javascript,${encodeURIComponent(register)}`];
+  const { code, stderr } = await start(args, cwd, watching).outcome;
+  const files = [...stderr.matchAll(/^loads (file:\S+)$/gm)].map(([, url = ""]) => url);
+  return { files, code, stderr: stderr.replace(/^loads .*\n/gm, "") };
+}
+
+const among = (files: readonly string[], folder: string): readonly string[] =>
+  files.filter((url) => url.startsWith(pathToFileURL(join(root, folder)).href));
+
+test("a command is loaded in a few files, with zod, and its threads are", async () => {
+  const fit = ["fit", "nice", "two-moons", ...QUICK, "--steps", "3", "--report", "none", "--out", "run"];
+  const { files, code, stderr } = await loading(fit);
+  expect(code, stderr).toBe(0);
+  expect(among(files, "dist/").map((url) => url.slice(url.indexOf("/dist/")))).toEqual(["/dist/cli/main.js"]);
+  const bundled = among(files, "bundle/");
+  expect(bundled.some((url) => url.endsWith("/bundle/tasks/fit/worker.node.js"))).toBe(true);
+  expect(new Set(bundled).size).toBeLessThan(130);
+  expect(among(files, "node_modules/zod/")).toEqual([]);
+  expect(await readFile(join(root, "bundle", "licenses.txt"), "utf8")).toMatch(/^zod \d.*\n\nMIT License/);
+});
+
+test.each([
+  [
+    "by its path",
+    ["fit", "./mine.mjs", "two-moons", "--steps", "3", "--batch-size", "8", "--report", "none"],
+  ],
+  ["in a configuration", ["fit", "--config", "mine.json", "--report", "none"]],
+  ["among others", ["compare", "two-moons", "--models", "nice,./mine.mjs", "--steps", "3"]],
+])("a model of one's own that is named %s has the classes of the command", async (_, args) => {
+  const { files, code, stderr } = await loading([...args, "--out", `own-${args[0]}-${args.length}`]);
+  expect(code, stderr).toBe(0);
+  expect(among(files, "bundle/")).toEqual([]);
+});
+
+test("so has that of a run whose module is trusted", async () => {
+  const fitted = await loading([
+    "fit",
+    "./mine.mjs",
+    "two-moons",
+    "--steps",
+    "3",
+    "--report",
+    "none",
+    "--out",
+    "own",
+  ]);
+  expect(fitted.code, fitted.stderr).toBe(0);
+  const refused = await loading(["eval", "own"]);
+  expect(refused.stderr).toMatch(/names a module as its model: .*mine\.mjs would run .*--trust-module/);
+  const trusted = await loading(["eval", "own", "--trust-module"]);
+  expect(trusted.code, trusted.stderr).toBe(0);
+  expect(among(trusted.files, "bundle/")).toEqual([]);
+  const resumed = await loading(["fit", "--resume", "own", "--trust-module", "--steps", "5"]);
+  expect(resumed.code, resumed.stderr).toBe(0);
+});
+
+test("the bundle imports no module: its classes would be others than those that the module finds", async () => {
+  const file = pathToFileURL(join(root, "bundle", "cli", "command.js")).href;
+  const code = `const { runCommand } = await import(${JSON.stringify(file)}); await runCommand(["fit", "./mine.mjs", "two-moons"]);`;
+  const { execFile } = await import("node:child_process");
+  const stderr = await new Promise<string>((resolve) => {
+    execFile(process.execPath, ["--input-type=module", "-e", code], { cwd }, (_, __, text) => resolve(text));
+  });
+  expect(stderr).toMatch(/mine\.mjs: a module cannot be imported by a command from its bundle/);
+});
