@@ -29,10 +29,13 @@ const placeOfEachFile: Plugin = {
   setup({ onLoad }) {
     onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, async ({ path }) => {
       const compiled = relative(root, path).split(sep).slice(1).join("/").replace(/\.ts$/, ".js");
-      const place = `new URL(${JSON.stringify(`../${compiled}`)}, import.meta.url).href`;
+      const folder = 'import.meta.url.slice(0, import.meta.url.lastIndexOf("/bundle/") + 8)';
       const source = await readFile(path, "utf8");
       // On one line, so that source maps stay true.
-      return { contents: source.replaceAll("import.meta.url", `(${place})`), loader: "ts" };
+      return {
+        contents: source.replaceAll("import.meta.url", () => `(${folder} + ${JSON.stringify(compiled)})`),
+        loader: "ts",
+      };
     });
   },
 };

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 
 // A reader that has seen enough (`eidos score run | head`) is no error; a full disk behind standard output is.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -9,20 +9,30 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on("error", () => undefined);
 
-/**
- * The command in a few files, which load in a third less time than one file for each of `src` (scripts/bundle-command.ts). Not there: in
- * development, where the compiler alone has run.
- */
+/** The command in a few files, which load in a third less time than one file for each of `src` (scripts/bundle-command.ts). */
 const bundle = new URL("../../bundle/cli/command.js", import.meta.url);
+
+/** Where the compiler alone has run, in development, the bundle is missing or older than what it is made of. */
+function isBundleNew(): boolean {
+  const [bundled, compiled] = [bundle, new URL("./command.js", import.meta.url)].map((file) =>
+    statSync(file, { throwIfNoEntry: false }),
+  );
+  return bundled !== undefined && compiled !== undefined && bundled.mtimeMs >= compiled.mtimeMs;
+}
 
 /**
  * Whether a module of one's own may be imported: the model of a fit, by its path or in a configuration, or that of a run. Such a module imports
  * eidos by its entrances, and the command must have the very classes that it finds there.
  */
-const mayImport = (arg: string): boolean => /\.(?:js|mjs|ts)\b|^--(?:config|trust-module)\b/.test(arg);
+const namesModule = (arg: string): boolean => /\.(?:js|mjs|ts)\b|^--(?:config|trust-module)\b/.test(arg);
+
+/** Whether an option of Node loads a module before the command, which may import eidos as well. */
+const preloads = (option: string): boolean =>
+  /^(?:-r|--(?:require|import|loader|experimental-loader))\b/.test(option);
 
 const args = process.argv.slice(2);
-const isBundled = import.meta.url.endsWith(".js") && existsSync(bundle) && !args.some(mayImport);
+const node = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];
+const isBundled = !args.some(namesModule) && !node.some(preloads) && isBundleNew();
 const { runCommand }: typeof import("./command.ts") = isBundled
   ? await import(bundle.href)
   : await import("./command.ts");

@@ -7,119 +7,178 @@ import {
   Worker,
   type WorkerOptions,
 } from "node:worker_threads";
+import { RuntimeError } from "../errors.ts";
 
 // A thread that ends while native code runs for it (ONNX Runtime, DuckDB, sharp) takes the whole process down: that code meets a runtime
-// that is gone, and aborts (code 134). Therefore threads count their calls in shared memory. Whoever ends a thread, or the process, first
-// closes a gate, so that no call begins any more, and waits for those under way. Loading the libraries counts as a call.
+// that is gone, and aborts (code 134). Therefore threads count their calls in memory that all share. Whoever ends a thread, or the process, first
+// closes it, so that no call begins any more there or in threads that it has started, which end with it, and waits for those under way. Loading the
+// libraries counts as a call.
+
+/** A line of the table that threads share, as 32-bit integers; line 0 is the process, with its main thread. */
+const LINE = 5;
+/** Whether a thread has the line. */
+const TAKEN = 0;
+/** The line of the thread that started it. */
+const ABOVE = 1;
+/** Calls under way in the thread: nobody else counts them, and once it is gone, there are none. */
+const CALLS = 2;
+/** Whether it, and all below it, are to begin no call. */
+const CLOSED = 3;
+/** Whether it has loaded its modules. */
+const LOADED = 4;
+
+/** Threads that a process may have at a time. */
+const MOST_THREADS = 1024;
+
+/** Of them, threads that others start: where such a one is cut off, nobody gives back its line. */
+const MOST_OTHERS = 512;
+
+/** What a thread finds under `KEY`: the table, the line of whoever started it, and its own where that is a thread of this package. */
+interface Place {
+  readonly table: SharedArrayBuffer;
+  readonly above: number;
+  readonly line?: number;
+}
+const KEY = "eidos threads";
+
+const place: Place = (getEnvironmentData(KEY) as Place | undefined) ?? {
+  table: new SharedArrayBuffer(4 * LINE * MOST_THREADS),
+  above: 0,
+};
+const table = new Int32Array(place.table);
+const at = (line: number, what: number): number => line * LINE + what;
 
 /**
- * Memory that threads share: whether the gate is closed, how many calls are under way in the thread and in those that it has started, whether
- * it has loaded its modules, and how many of the calls are its own.
+ * Takes a line for a thread; undefined where none is free.
+ * @param most lines that are looked at
+ * @param loading whether it counts as being in a call until `threadLoaded`
  */
-type Gate = SharedArrayBuffer;
-const CLOSED = 0;
-const UNDER_WAY = 1;
-const LOADED = 2;
-const OWN = 3;
-
-const newGate = (): Gate => new SharedArrayBuffer(16);
-
-/** Gates of a thread, all of which a call enters: that of the process, those of the threads above it, which end with it inside, and its own. */
-interface Gates {
-  readonly process: Gate;
-  readonly above: readonly Gate[];
-  readonly thread: Gate;
+function takeLine(above: number, most: number, loading: boolean): number | undefined {
+  for (let line = 1; line < most; line++) {
+    if (Atomics.compareExchange(table, at(line, TAKEN), 0, 1) !== 0) continue;
+    Atomics.store(table, at(line, ABOVE), above);
+    Atomics.store(table, at(line, CALLS), loading ? 1 : 0);
+    Atomics.store(table, at(line, CLOSED), 0);
+    Atomics.store(table, at(line, LOADED), loading ? 0 : 1);
+    return line;
+  }
+  return undefined;
 }
 
-/** Under this key, new threads find their gates. */
-const KEY = "eidos native calls";
+/** The lines from a thread's own up to that of the process. */
+function* upwards(line: number): Generator<number, undefined> {
+  for (let one = line; one !== 0; one = Atomics.load(table, at(one, ABOVE))) yield one;
+  yield 0;
+}
 
-const inherited = getEnvironmentData(KEY) as Gates | undefined;
-const gates: Gates = inherited ?? { process: newGate(), above: [], thread: newGate() };
+/** The lines of a thread and of all below it. */
+function within(line: number): readonly number[] {
+  const taken = Array.from({ length: MOST_THREADS }, (_, i) => i).filter(
+    (one) => one === 0 || Atomics.load(table, at(one, TAKEN)) === 1,
+  );
+  return taken.filter((one) => [...upwards(one)].includes(line));
+}
 
-if (isMainThread) {
-  process.on("exit", () => closeNow(gates.process));
-  // A thread that somebody else starts has the gate of the process alone.
-  setEnvironmentData(KEY, { process: gates.process, above: [], thread: newGate() } satisfies Gates);
-} else {
+const callsWithin = (line: number): number =>
+  within(line).reduce((sum, one) => sum + Atomics.load(table, at(one, CALLS)), 0);
+
+/** Gives back the lines of a thread that is gone, and of those below it, which have gone before it. */
+function giveBack(line: number): void {
+  for (const one of within(line)) {
+    Atomics.store(table, at(one, CALLS), 0);
+    Atomics.store(table, at(one, ABOVE), 0);
+    Atomics.store(table, at(one, TAKEN), 0);
+  }
+}
+
+/** The line of this thread. One that somebody else has started takes its own, or counts its calls as those of the process. */
+const own = isMainThread ? 0 : (place.line ?? takeLine(place.above, MOST_OTHERS, false) ?? 0);
+setEnvironmentData(KEY, { table: place.table, above: own } satisfies Place);
+
+process.on("exit", () => {
+  if (isMainThread) closeNow();
+  else if (own === 0) return;
   // A thread that ends by itself is no longer waited for, wherever it was.
-  process.on("exit", () => abandon(gates));
-}
+  else if (place.line !== undefined) Atomics.store(table, at(own, CALLS), 0);
+  // Nobody else knows the line of one that somebody else has started.
+  else giveBack(own);
+});
 
-/** Milliseconds after which a process ends although a call is under way, which then aborts it: a call of hours, or a thread that died. */
+/** Milliseconds after which a thread or process ends although a call is under way, which then aborts it: a call of hours, or a thread that died. */
 const PATIENCE = 120_000;
 
-/** Closes a gate and blocks until no call is under way. */
-function closeNow(gate: Gate): void {
-  const state = new Int32Array(gate);
-  Atomics.store(state, CLOSED, 1);
+/** Milliseconds between two looks at whether calls are under way. */
+const LOOK = 2;
+
+/** Closes the process and blocks until no call is under way. */
+function closeNow(): void {
+  Atomics.store(table, at(0, CLOSED), 1);
   const end = Date.now() + PATIENCE;
-  for (let calls = Atomics.load(state, UNDER_WAY); calls > 0; calls = Atomics.load(state, UNDER_WAY)) {
-    const left = end - Date.now();
-    if (left <= 0) return;
-    Atomics.wait(state, UNDER_WAY, calls, left);
-  }
+  const sleep = new Int32Array(new SharedArrayBuffer(4));
+  while (callsWithin(0) > 0 && Date.now() < end) Atomics.wait(sleep, 0, 0, LOOK);
 }
 
 /** Says that the modules of this thread are loaded: it can be ended between two calls from now on. */
 export function threadLoaded(): void {
-  const state = new Int32Array(gates.thread);
-  if (Atomics.compareExchange(state, LOADED, 0, 1) !== 0 || Atomics.load(state, UNDER_WAY) === 0) return;
-  count(gates, -1);
+  if (Atomics.compareExchange(table, at(own, LOADED), 0, 1) === 0 && own !== 0) leave();
 }
 
-/** Counts calls that a thread begins, or ends. */
-function count({ process, above, thread }: Gates, calls: number): void {
-  Atomics.add(new Int32Array(thread), OWN, calls);
-  for (const gate of [process, ...above, thread]) {
-    const state = new Int32Array(gate);
-    Atomics.add(state, UNDER_WAY, calls);
-    if (calls < 0) Atomics.notify(state, UNDER_WAY);
-  }
-}
+/** This thread and those above it: where one of them is closed, no call begins here. */
+const mine = [...upwards(own)];
 
-/** Enters all gates of this thread. @returns what leaves them again; undefined where this thread is to end */
-function enterAll(): (() => void) | undefined {
+const isClosed = (): boolean => mine.some((line) => Atomics.load(table, at(line, CLOSED)) === 1);
+
+const leave = (): void => {
+  Atomics.sub(table, at(own, CALLS), 1);
+};
+
+/** Begins a call. @returns what ends it; undefined where this thread is to end */
+function enter(): (() => void) | undefined {
   // The main thread ends by itself, when it is in no call.
   if (isMainThread) return () => undefined;
-  const { process, above, thread } = gates;
-  count(gates, 1);
-  const leaveAll = (): void => count(gates, -1);
-  // Whoever closes a gate reads the count after that: one of both sees the other.
-  if ([process, ...above, thread].every((gate) => Atomics.load(new Int32Array(gate), CLOSED) === 0)) {
-    return leaveAll;
-  }
-  leaveAll();
+  if (isClosed()) return undefined;
+  Atomics.add(table, at(own, CALLS), 1);
+  // Whoever closes a thread reads its count after that: one of both sees the other.
+  if (!isClosed()) return leave;
+  leave();
   return undefined;
 }
 
 /** Makes a call of native code. Where this thread is to end, it does not begin, and the promise stays open. */
 export async function nativeCall<T>(call: () => Promise<T>): Promise<T> {
-  const leaveAll = enterAll();
-  if (leaveAll === undefined) return new Promise<never>(() => undefined);
+  const leaveCall = enter();
+  if (leaveCall === undefined) return new Promise<never>(() => undefined);
   try {
     return await call();
   } finally {
-    leaveAll();
+    leaveCall();
   }
 }
 
-/** Waits until whoever has closed a gate ends this thread. */
+/** Waits until whoever has closed this thread ends it. */
 function waitForEnd(): never {
-  for (;;) Atomics.wait(new Int32Array(newGate()), CLOSED, 0);
+  for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
-/** Makes a call of native code that returns at once, or a promise. Where this thread is to end, it waits for that. */
+/**
+ * Makes a call of native code that returns at once, or a promise. Where this thread is to end, it waits for that, unless another call of it is
+ * under way: that has to come to its end first.
+ */
 function nativeNow<T>(call: () => T): T {
-  let leaveAll = enterAll() ?? waitForEnd();
+  let leaveCall = enter();
+  if (leaveCall === undefined) {
+    if (Atomics.load(table, at(own, CALLS)) === 0) waitForEnd();
+    Atomics.add(table, at(own, CALLS), 1);
+    leaveCall = leave;
+  }
   try {
     const result = call();
     if (!(result instanceof Promise)) return result;
-    const leaveLater = leaveAll;
-    leaveAll = () => undefined;
+    const leaveLater = leaveCall;
+    leaveCall = () => undefined;
     return result.finally(leaveLater) as T;
   } finally {
-    leaveAll();
+    leaveCall();
   }
 }
 
@@ -143,15 +202,8 @@ export function nativeObject<T extends object>(object: T, isNative: (value: obje
   });
 }
 
-/** Takes the calls of a thread that has ended off the gates. */
-function abandon(ended: Gates): void {
-  const state = new Int32Array(ended.thread);
-  Atomics.store(state, LOADED, 1);
-  count(ended, -Atomics.load(state, OWN));
-}
-
-/** Gates of the threads that this one has started. */
-const started = new WeakMap<Worker, Gate>();
+/** Lines of the threads that this one has started, until they are gone. */
+const started = new Map<Worker, number>();
 
 /**
  * Starts a thread of this package, which `endThread` ends at any time. Its module calls `threadLoaded` first.
@@ -168,38 +220,36 @@ export function startThread(entry: URL, workerData: unknown): Worker {
 }
 
 function startWorker(entry: URL | string, options: WorkerOptions): Worker {
-  const below: Gates = {
-    process: gates.process,
-    above: isMainThread ? [] : [...gates.above, gates.thread],
-    thread: newGate(),
-  };
-  const before = getEnvironmentData(KEY);
-  setEnvironmentData(KEY, below);
-  // Until it has loaded its modules, it counts as being in a call.
-  count(below, 1);
+  const line = takeLine(own, MOST_THREADS, true);
+  if (line === undefined)
+    throw new RuntimeError(`this process has ${MOST_THREADS} threads already; end some`);
+  setEnvironmentData(KEY, { table: place.table, above: own, line } satisfies Place);
   try {
     const worker = new Worker(entry, options);
-    started.set(worker, below.thread);
-    worker.on("exit", () => abandon(below));
+    started.set(worker, line);
+    worker.on("exit", () => {
+      started.delete(worker);
+      giveBack(line);
+    });
     return worker;
   } catch (error) {
-    abandon(below);
+    giveBack(line);
     throw error;
   } finally {
-    setEnvironmentData(KEY, before);
+    setEnvironmentData(KEY, { table: place.table, above: own } satisfies Place);
   }
 }
 
-/** Milliseconds between two looks at whether a thread is out of native code. */
-const LOOK = 2;
-
 /** Ends a thread after the calls of native code that are under way in it and in those that it has started. */
 export async function endThread(worker: Worker): Promise<void> {
-  const gate = started.get(worker);
-  if (gate !== undefined) {
-    const state = new Int32Array(gate);
-    Atomics.store(state, CLOSED, 1);
-    while (Atomics.load(state, UNDER_WAY) > 0) await new Promise((resolve) => setTimeout(resolve, LOOK));
+  const line = started.get(worker);
+  if (line !== undefined) {
+    Atomics.store(table, at(line, CLOSED), 1);
+    const end = Date.now() + PATIENCE;
+    // It may be gone by itself meanwhile.
+    while (started.has(worker) && callsWithin(line) > 0 && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK));
+    }
   }
   await worker.terminate();
 }

@@ -62,13 +62,14 @@ function symbolicBatch(shape: BatchShape): SymbolicBatch {
 }
 
 /** What a model of one's own may get wrong in JavaScript. @throws OptionError */
-function checkLosses(losses: unknown): void {
-  const parts: Readonly<Record<string, unknown>> =
-    typeof losses === "object" && losses !== null ? { ...losses } : {};
-  const wrong = Object.keys({ total: undefined, ...parts }).find((name) => !(parts[name] instanceof Tensor));
+function checkLosses(losses: Readonly<Record<string, unknown>> | undefined): void {
+  const wrong = ["total", ...Object.keys(losses ?? {})].find((name) => !(losses?.[name] instanceof Tensor));
   if (wrong === undefined) return;
+  const isOther = losses?.[wrong]?.constructor.name === "Tensor";
   throw new OptionError(
-    `the model's loss(batch) must return { total }, the tensor that is minimized, and beside it any other tensors to record; ${wrong} is no tensor`,
+    isOther
+      ? `the model's loss(batch) returns a tensor of another copy of eidos as ${wrong}: its module must import the eidos that trains it`
+      : `the model's loss(batch) must return { total }, the tensor that is minimized, and beside it any other tensors to record; ${wrong} is no tensor`,
   );
 }
 

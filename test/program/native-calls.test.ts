@@ -1,7 +1,8 @@
+import { once } from "node:events";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { getEnvironmentData, type Worker } from "node:worker_threads";
+import { getEnvironmentData, Worker } from "node:worker_threads";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { built } from "../cli/support.ts";
 import { temporaryFolder } from "../support.ts";
@@ -19,19 +20,17 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Calls under way in the process, by the counts that its end waits for. */
+/** Calls under way in the process, which its end waits for. */
 function underWay(): number {
-  const { process } = getEnvironmentData("eidos native calls") as unknown as {
-    readonly process: SharedArrayBuffer;
-  };
-  return new Int32Array(process)[1] ?? Number.NaN;
+  const { table } = getEnvironmentData("eidos threads") as unknown as { readonly table: SharedArrayBuffer };
+  return new Int32Array(table).filter((_, i) => i % 5 === 2).reduce((sum, calls) => sum + calls, 0);
 }
 
 /** Writes the module of a thread, which may call what native-calls.node.ts exports. */
 async function module(name: string, code: string): Promise<URL> {
   const file = join(folder, `${name}.mjs`);
   const lines = [
-    `import { endThread, nativeCall, startThread, threadLoaded } from ${JSON.stringify(native)};`,
+    `import { endThread, nativeCall, nativeObject, startThread, threadLoaded } from ${JSON.stringify(native)};`,
     'import { parentPort, workerData } from "node:worker_threads";',
     'import { setTimeout as sleep } from "node:timers/promises";',
     code,
@@ -80,11 +79,15 @@ test("a thread that ends while the one that it has started still loads leaves no
   expect(underWay()).toBe(0);
 });
 
-test("a thread that fails leaves none either, nor does the one below it", async () => {
-  const inner = await module(
-    "idle",
-    'threadLoaded(); parentPort.postMessage("ready"); setInterval(() => 0, 1000);',
-  );
+test.each([
+  ["idles", "threadLoaded(); parentPort.postMessage('ready'); setInterval(() => 0, 1000);"],
+  [
+    "is in a call",
+    "threadLoaded(); await nativeCall(async () => { parentPort.postMessage('ready'); await new Promise(() => setInterval(() => 0, 1000)); });",
+  ],
+  ["loads", "parentPort.postMessage('ready'); await new Promise(() => setInterval(() => 0, 1000));"],
+])("a thread that fails leaves no call where the one below it %s", async (name, code) => {
+  const inner = await module(name.replaceAll(" ", "-"), code);
   const failing = `threadLoaded();
     const inner = startThread(new URL(${JSON.stringify(inner.href)}), undefined);
     await new Promise((resolve) => inner.once("message", resolve));
@@ -93,4 +96,80 @@ test("a thread that fails leaves none either, nor does the one below it", async 
   await expect(told(outer, "never")).rejects.toThrow("on purpose");
   await endThread(outer);
   expect(underWay()).toBe(0);
+});
+
+test("threads that others have started count their calls each by itself", async () => {
+  const release = new Int32Array(new SharedArrayBuffer(4));
+  const calling = await module(
+    "foreign",
+    `await nativeCall(async () => {
+      parentPort.postMessage("calling");
+      while (Atomics.load(workerData, 0) === 0) await sleep(1);
+    });`,
+  );
+  const [first, second] = [
+    new Worker(calling, { workerData: release }),
+    new Worker(calling, { workerData: release }),
+  ];
+  await Promise.all([told(first, "calling"), told(second, "calling")]);
+  expect(underWay()).toBe(2);
+  const quits = await module("quits", `await nativeCall(async () => { process.exit(0); });`);
+  await once(new Worker(quits), "exit");
+  expect(underWay()).toBe(2);
+  const ends = Promise.all([once(first, "exit"), once(second, "exit")]);
+  Atomics.store(release, 0, 1);
+  await ends;
+  expect(underWay()).toBe(0);
+});
+
+test("a call that returns at once is made where a longer one has to come to its end, though the thread is to end", async () => {
+  const state = new Int32Array(new SharedArrayBuffer(8));
+  const both = await module(
+    "both",
+    `threadLoaded();
+    const native = nativeObject({ now: () => { workerData[1] = 1; } }, () => false);
+    await nativeCall(async () => {
+      parentPort.postMessage("calling");
+      await sleep(200);
+      native.now();
+      workerData[0] = 1;
+    });`,
+  );
+  const thread = startThread(both, state);
+  await told(thread, "calling");
+  await endThread(thread);
+  expect([...state]).toEqual([1, 1]);
+});
+
+test("threads that others have started and cut off do not use up the places of others", async () => {
+  const { table } = getEnvironmentData("eidos threads") as unknown as { readonly table: SharedArrayBuffer };
+  const lines = new Int32Array(table);
+  const taken = (): number => lines.filter((_, i) => i % 5 === 0).reduce((sum, one) => sum + one, 0);
+  const before = taken();
+  const quits = await module("quits-at-once", "process.exit(0);");
+  await once(new Worker(quits), "exit");
+  expect(taken()).toBe(before);
+  // As if as many had been cut off as there are places for.
+  const free = Array.from({ length: 511 }, (_, i) => 5 * (i + 1)).filter((at) => lines[at] === 0);
+  for (const at of free) lines[at] = 1;
+  const calling = await module(
+    "calls-without-a-place",
+    `await nativeCall(async () => { parentPort.postMessage("calling"); await sleep(50); });`,
+  );
+  const other = new Worker(calling);
+  await told(other, "calling");
+  expect(underWay()).toBe(1);
+  await once(other, "exit");
+  expect(underWay()).toBe(0);
+  const mine = startThread(
+    await module(
+      "has-a-place",
+      "threadLoaded(); parentPort.postMessage('ready'); setInterval(() => 0, 1000);",
+    ),
+    undefined,
+  );
+  await told(mine, "ready");
+  await endThread(mine);
+  for (const at of free) lines[at] = 0;
+  expect(taken()).toBe(before);
 });
