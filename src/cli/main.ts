@@ -9,15 +9,14 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on("error", () => undefined);
 
-/** The command in a few files, which load in a third less time than one file for each of `src` (scripts/bundle-command.ts). */
-const bundle = new URL("../../bundle/cli/command.js", import.meta.url);
-
-/** Where the compiler alone has run, in development, the bundle is missing or older than what it is made of. */
+/** Where the compiler alone has run, in the repository, the bundle is missing or older than what it is made of. */
 function isBundleNew(): boolean {
-  const [bundled, compiled] = [bundle, new URL("./command.js", import.meta.url)].map((file) =>
-    statSync(file, { throwIfNoEntry: false }),
-  );
-  return bundled !== undefined && compiled !== undefined && bundled.mtimeMs >= compiled.mtimeMs;
+  const modified = (path: string): number | undefined =>
+    statSync(new URL(path, import.meta.url), { throwIfNoEntry: false })?.mtimeMs;
+  const bundled = modified("../../bundle/cli/command.js");
+  if (bundled === undefined) return false;
+  const isRepository = modified("../../tsconfig.build.json") !== undefined;
+  return !isRepository || bundled >= (modified("./command.js") ?? Number.POSITIVE_INFINITY);
 }
 
 /**
@@ -33,6 +32,8 @@ const preloads = (option: string): boolean =>
 const args = process.argv.slice(2);
 const node = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];
 const isBundled = !args.some(namesModule) && !node.some(preloads) && isBundleNew();
+// In the bundle, the command loads in a third less time than from one file for each of `src` (scripts/bundle-command.ts).
+const bundle = new URL("../../bundle/cli/command.js", import.meta.url);
 const { runCommand }: typeof import("./command.ts") = isBundled
   ? await import(bundle.href)
   : await import("./command.ts");
