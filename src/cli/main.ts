@@ -27,7 +27,7 @@ const namesModule = (arg: string): boolean => /\.(?:js|mjs|ts)\b|^--(?:config|tr
 
 /** Whether an option of Node loads a module before the command, which may import eidos as well. */
 const preloads = (option: string): boolean =>
-  /^(?:-r|--(?:require|import|loader|experimental-loader))\b/.test(option);
+  /^"?(?:-r|--(?:require|import|loader|experimental[-_]loader))\b/.test(option);
 
 const args = process.argv.slice(2);
 const node = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];

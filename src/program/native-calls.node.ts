@@ -4,6 +4,7 @@ import {
   getEnvironmentData,
   isMainThread,
   setEnvironmentData,
+  threadId,
   Worker,
   type WorkerOptions,
 } from "node:worker_threads";
@@ -15,7 +16,7 @@ import { RuntimeError } from "../errors.ts";
 // libraries counts as a call.
 
 /** A line of the table that threads share, as 32-bit integers; line 0 is the process, with its main thread. */
-const LINE = 5;
+const LINE = 6;
 /** Whether a thread has the line. */
 const TAKEN = 0;
 /** The line of the thread that started it. */
@@ -26,24 +27,30 @@ const CALLS = 2;
 const CLOSED = 3;
 /** Whether it has loaded its modules. */
 const LOADED = 4;
+/** The number that Node gives it. */
+const THREAD = 5;
 
 /** Threads that a process may have at a time. */
 const MOST_THREADS = 1024;
 
-/** Of them, threads that others start: where such a one is cut off, nobody gives back its line. */
+/** Of them, threads that others start: where such a one is cut off by a thread that knows nothing of this, nobody gives back its line. */
 const MOST_OTHERS = 512;
 
-/** What a thread finds under `KEY`: the table, the line of whoever started it, and its own where that is a thread of this package. */
+/** Stands for the layout of the table, too: other versions of this package may run beside. */
+const KEY = "eidos threads 1";
+
+/** What a thread finds under `KEY`: the table, and a line: its own, or that of the thread which has started it. */
 interface Place {
   readonly table: SharedArrayBuffer;
-  readonly above: number;
-  readonly line?: number;
+  readonly line: number;
+  /** The thread that has the line; undefined where it was taken for the one that is started. */
+  readonly thread?: number;
 }
-const KEY = "eidos threads";
 
 const place: Place = (getEnvironmentData(KEY) as Place | undefined) ?? {
   table: new SharedArrayBuffer(4 * LINE * MOST_THREADS),
-  above: 0,
+  line: 0,
+  thread: 0,
 };
 const table = new Int32Array(place.table);
 const at = (line: number, what: number): number => line * LINE + what;
@@ -60,6 +67,7 @@ function takeLine(above: number, most: number, loading: boolean): number | undef
     Atomics.store(table, at(line, CALLS), loading ? 1 : 0);
     Atomics.store(table, at(line, CLOSED), 0);
     Atomics.store(table, at(line, LOADED), loading ? 0 : 1);
+    Atomics.store(table, at(line, THREAD), loading ? 0 : threadId);
     return line;
   }
   return undefined;
@@ -71,11 +79,11 @@ function* upwards(line: number): Generator<number, undefined> {
   yield 0;
 }
 
+const isTaken = (line: number): boolean => line === 0 || Atomics.load(table, at(line, TAKEN)) === 1;
+
 /** The lines of a thread and of all below it. */
 function within(line: number): readonly number[] {
-  const taken = Array.from({ length: MOST_THREADS }, (_, i) => i).filter(
-    (one) => one === 0 || Atomics.load(table, at(one, TAKEN)) === 1,
-  );
+  const taken = Array.from({ length: MOST_THREADS }, (_, one) => one).filter(isTaken);
   return taken.filter((one) => [...upwards(one)].includes(line));
 }
 
@@ -85,23 +93,41 @@ const callsWithin = (line: number): number =>
 /** Gives back the lines of a thread that is gone, and of those below it, which have gone before it. */
 function giveBack(line: number): void {
   for (const one of within(line)) {
-    Atomics.store(table, at(one, CALLS), 0);
-    Atomics.store(table, at(one, ABOVE), 0);
-    Atomics.store(table, at(one, TAKEN), 0);
+    for (const what of [CALLS, ABOVE, THREAD, TAKEN]) Atomics.store(table, at(one, what), 0);
   }
 }
 
-/** The line of this thread. One that somebody else has started takes its own, or counts its calls as those of the process. */
-const own = isMainThread ? 0 : (place.line ?? takeLine(place.above, MOST_OTHERS, false) ?? 0);
-setEnvironmentData(KEY, { table: place.table, above: own } satisfies Place);
+/** The line of this thread: the one that was taken for it, or that another copy of this file has taken, or one for a thread that others have started. */
+function ownLine(): number {
+  if (isMainThread) return 0;
+  if (place.thread === undefined || place.thread === threadId) return place.line;
+  // Where there are too many, its calls count as those of the process.
+  return takeLine(place.line, MOST_OTHERS, false) ?? 0;
+}
+const own = ownLine();
+const ownPlace: Place = { table: place.table, line: own, thread: threadId };
+setEnvironmentData(KEY, ownPlace);
+
+/** Lines of the threads that this one has started, until they are gone. */
+const started = new Map<Worker, number>();
+
+// Threads that others start have their line by their number, if they have one. They may be cut off at any time.
+process.on("worker", (worker: Worker) => {
+  const { threadId: id } = worker;
+  worker.once("exit", () => {
+    for (let line = 1; line < MOST_THREADS; line++) {
+      if (isTaken(line) && Atomics.load(table, at(line, THREAD)) === id) giveBack(line);
+    }
+  });
+});
 
 process.on("exit", () => {
-  if (isMainThread) closeNow();
-  else if (own === 0) return;
-  // A thread that ends by itself is no longer waited for, wherever it was.
-  else if (place.line !== undefined) Atomics.store(table, at(own, CALLS), 0);
-  // Nobody else knows the line of one that somebody else has started.
-  else giveBack(own);
+  if (isMainThread) waitFor(0);
+  else if (own !== 0) {
+    // A thread that ends by itself is no longer waited for, wherever it was. Those below it end with it.
+    Atomics.store(table, at(own, CALLS), 0);
+    waitFor(own);
+  }
 });
 
 /** Milliseconds after which a thread or process ends although a call is under way, which then aborts it: a call of hours, or a thread that died. */
@@ -110,12 +136,12 @@ const PATIENCE = 120_000;
 /** Milliseconds between two looks at whether calls are under way. */
 const LOOK = 2;
 
-/** Closes the process and blocks until no call is under way. */
-function closeNow(): void {
-  Atomics.store(table, at(0, CLOSED), 1);
+/** Closes a thread, or the process, and blocks until no call is under way there. */
+function waitFor(line: number): void {
+  Atomics.store(table, at(line, CLOSED), 1);
   const end = Date.now() + PATIENCE;
   const sleep = new Int32Array(new SharedArrayBuffer(4));
-  while (callsWithin(0) > 0 && Date.now() < end) Atomics.wait(sleep, 0, 0, LOOK);
+  while (callsWithin(line) > 0 && Date.now() < end) Atomics.wait(sleep, 0, 0, LOOK);
 }
 
 /** Says that the modules of this thread are loaded: it can be ended between two calls from now on. */
@@ -202,9 +228,6 @@ export function nativeObject<T extends object>(object: T, isNative: (value: obje
   });
 }
 
-/** Lines of the threads that this one has started, until they are gone. */
-const started = new Map<Worker, number>();
-
 /**
  * Starts a thread of this package, which `endThread` ends at any time. Its module calls `threadLoaded` first.
  * @param entry its module by the name of its source, as `new URL("./worker.node.ts", import.meta.url)`: compiled, it is the .js
@@ -223,7 +246,7 @@ function startWorker(entry: URL | string, options: WorkerOptions): Worker {
   const line = takeLine(own, MOST_THREADS, true);
   if (line === undefined)
     throw new RuntimeError(`this process has ${MOST_THREADS} threads already; end some`);
-  setEnvironmentData(KEY, { table: place.table, above: own, line } satisfies Place);
+  setEnvironmentData(KEY, { table: place.table, line } satisfies Place);
   try {
     const worker = new Worker(entry, options);
     started.set(worker, line);
@@ -236,7 +259,7 @@ function startWorker(entry: URL | string, options: WorkerOptions): Worker {
     giveBack(line);
     throw error;
   } finally {
-    setEnvironmentData(KEY, { table: place.table, above: own } satisfies Place);
+    setEnvironmentData(KEY, ownPlace);
   }
 }
 

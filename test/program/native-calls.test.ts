@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { getEnvironmentData, Worker } from "node:worker_threads";
@@ -20,10 +20,15 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+// As in native-calls.node.ts: lines of integers, in which these stand first and third.
+const LINE = 6;
+const TAKEN = 0;
+const CALLS = 2;
+
 /** Calls under way in the process, which its end waits for. */
 function underWay(): number {
-  const { table } = getEnvironmentData("eidos threads") as unknown as { readonly table: SharedArrayBuffer };
-  return new Int32Array(table).filter((_, i) => i % 5 === 2).reduce((sum, calls) => sum + calls, 0);
+  const { table } = getEnvironmentData("eidos threads 1") as unknown as { readonly table: SharedArrayBuffer };
+  return new Int32Array(table).filter((_, i) => i % LINE === CALLS).reduce((sum, calls) => sum + calls, 0);
 }
 
 /** Writes the module of a thread, which may call what native-calls.node.ts exports. */
@@ -80,22 +85,53 @@ test("a thread that ends while the one that it has started still loads leaves no
 });
 
 test.each([
-  ["idles", "threadLoaded(); parentPort.postMessage('ready'); setInterval(() => 0, 1000);"],
+  [
+    "idles",
+    "threadLoaded(); parentPort.postMessage('ready'); workerData[0] = 1; setInterval(() => 0, 1000);",
+  ],
   [
     "is in a call",
-    "threadLoaded(); await nativeCall(async () => { parentPort.postMessage('ready'); await new Promise(() => setInterval(() => 0, 1000)); });",
+    `threadLoaded();
+    await nativeCall(async () => { parentPort.postMessage("ready"); await sleep(300); workerData[0] = 1; });`,
   ],
-  ["loads", "parentPort.postMessage('ready'); await new Promise(() => setInterval(() => 0, 1000));"],
-])("a thread that fails leaves no call where the one below it %s", async (name, code) => {
+  ["loads", "parentPort.postMessage('ready'); await sleep(300); workerData[0] = 1; threadLoaded();"],
+])("a thread that fails waits for the one below it, which %s, and leaves no call", async (name, code) => {
+  const state = new Int32Array(new SharedArrayBuffer(4));
   const inner = await module(name.replaceAll(" ", "-"), code);
   const failing = `threadLoaded();
-    const inner = startThread(new URL(${JSON.stringify(inner.href)}), undefined);
+    const inner = startThread(new URL(${JSON.stringify(inner.href)}), workerData);
     await new Promise((resolve) => inner.once("message", resolve));
     throw new Error("on purpose");`;
-  const outer = startThread(await module("failing", failing), undefined);
+  const outer = startThread(await module("failing", failing), state);
   await expect(told(outer, "never")).rejects.toThrow("on purpose");
   await endThread(outer);
+  expect(state[0]).toBe(1);
   expect(underWay()).toBe(0);
+});
+
+test("a thread that others have started and cut off inside a call leaves none", async () => {
+  const calling = await module(
+    "cut-off",
+    `await nativeCall(async () => { parentPort.postMessage("calling"); await sleep(60_000); });`,
+  );
+  const other = new Worker(calling);
+  await told(other, "calling");
+  expect(underWay()).toBe(1);
+  await other.terminate();
+  expect(underWay()).toBe(0);
+});
+
+test("a thread that has loaded another copy of this package first is counted once, and ended", async () => {
+  const file = await module(
+    "copies",
+    "threadLoaded(); parentPort.postMessage('ready'); setInterval(() => 0, 1000);",
+  );
+  const code = await readFile(file, "utf8");
+  await writeFile(file, `import ${JSON.stringify(`${native}?another`)};\n${code}`);
+  const thread = startThread(file, undefined);
+  await told(thread, "ready");
+  expect(underWay()).toBe(0);
+  await endThread(thread);
 });
 
 test("threads that others have started count their calls each by itself", async () => {
@@ -142,15 +178,15 @@ test("a call that returns at once is made where a longer one has to come to its 
 });
 
 test("threads that others have started and cut off do not use up the places of others", async () => {
-  const { table } = getEnvironmentData("eidos threads") as unknown as { readonly table: SharedArrayBuffer };
+  const { table } = getEnvironmentData("eidos threads 1") as unknown as { readonly table: SharedArrayBuffer };
   const lines = new Int32Array(table);
-  const taken = (): number => lines.filter((_, i) => i % 5 === 0).reduce((sum, one) => sum + one, 0);
+  const taken = (): number => lines.filter((_, i) => i % LINE === TAKEN).reduce((sum, one) => sum + one, 0);
   const before = taken();
   const quits = await module("quits-at-once", "process.exit(0);");
   await once(new Worker(quits), "exit");
   expect(taken()).toBe(before);
   // As if as many had been cut off as there are places for.
-  const free = Array.from({ length: 511 }, (_, i) => 5 * (i + 1)).filter((at) => lines[at] === 0);
+  const free = Array.from({ length: 511 }, (_, i) => LINE * (i + 1)).filter((at) => lines[at] === 0);
   for (const at of free) lines[at] = 1;
   const calling = await module(
     "calls-without-a-place",

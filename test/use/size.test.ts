@@ -43,6 +43,7 @@ describe("a page that uses a model", () => {
   it("has the same in Node, without training", async () => {
     const { files, bytes } = await bundled(["index.node"], "node");
     expect(files.filter((file) => OTHERS.test(file))).toEqual([]);
-    expect(bytes).toBeLessThan(60_000);
+    // Beside what a page has: files, and the counting of native calls of threads.
+    expect(bytes).toBeLessThan(62_000);
   });
 });
