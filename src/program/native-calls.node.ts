@@ -15,22 +15,7 @@ import { RuntimeError } from "../errors.ts";
 // closes it, so that no call begins any more there or in threads that it has started, which end with it, and waits for those under way. Loading the
 // libraries counts as a call.
 
-/** A line of the table that threads share, as 32-bit integers; line 0 is the process, with its main thread. */
-const LINE = 6;
-/** Whether a thread has the line. */
-const TAKEN = 0;
-/** The line of the thread that started it. */
-const ABOVE = 1;
-/** Calls under way in the thread: nobody else counts them, and once it is gone, there are none. */
-const CALLS = 2;
-/** Whether it, and all below it, are to begin no call. */
-const CLOSED = 3;
-/** Whether it has loaded its modules. */
-const LOADED = 4;
-/** The number that Node gives it. */
-const THREAD = 5;
-
-/** Threads that a process may have at a time. */
+/** Threads that a process may have at a time: each has a line of a table that they share. Line 0 is the process, with its main thread. */
 const MOST_THREADS = 1024;
 
 /** Of them, threads that others start: where such a one is cut off by a thread that knows nothing of this, nobody gives back its line. */
@@ -48,52 +33,61 @@ interface Place {
 }
 
 const place: Place = (getEnvironmentData(KEY) as Place | undefined) ?? {
-  table: new SharedArrayBuffer(4 * LINE * MOST_THREADS),
+  table: new SharedArrayBuffer(4 * 6 * MOST_THREADS),
   line: 0,
   thread: 0,
 };
-const table = new Int32Array(place.table);
-const at = (line: number, what: number): number => line * LINE + what;
+const column = (number: number): Int32Array =>
+  new Int32Array(place.table, 4 * number * MOST_THREADS, MOST_THREADS);
+
+/** Whether a thread has the line. */
+const taken = column(0);
+/** The line of the thread that started it. */
+const above = column(1);
+/** Calls under way in the thread: nobody else counts them, and once it is gone, there are none. */
+const calls = column(2);
+/** Whether it, and all below it, are to begin no call. */
+const closed = column(3);
+/** Whether it still loads its modules, which counts as a call. */
+const loading = column(4);
+/** The number that Node gives it. */
+const numbers = column(5);
 
 /**
  * Takes a line for a thread; undefined where none is free.
  * @param most lines that are looked at
- * @param loading whether it counts as being in a call until `threadLoaded`
+ * @param number of the thread; 0 for one that is yet to be started, and will load
  */
-function takeLine(above: number, most: number, loading: boolean): number | undefined {
+function takeLine(starter: number, most: number, number: number): number | undefined {
   for (let line = 1; line < most; line++) {
-    if (Atomics.compareExchange(table, at(line, TAKEN), 0, 1) !== 0) continue;
-    Atomics.store(table, at(line, ABOVE), above);
-    Atomics.store(table, at(line, CALLS), loading ? 1 : 0);
-    Atomics.store(table, at(line, CLOSED), 0);
-    Atomics.store(table, at(line, LOADED), loading ? 0 : 1);
-    Atomics.store(table, at(line, THREAD), loading ? 0 : threadId);
+    if (Atomics.compareExchange(taken, line, 0, 1) !== 0) continue;
+    Atomics.store(above, line, starter);
+    Atomics.store(numbers, line, number);
+    if (number === 0) for (const one of [calls, loading]) Atomics.store(one, line, 1);
     return line;
   }
   return undefined;
 }
 
 /** The lines from a thread's own up to that of the process. */
-function* upwards(line: number): Generator<number, undefined> {
-  for (let one = line; one !== 0; one = Atomics.load(table, at(one, ABOVE))) yield one;
-  yield 0;
+function upwards(line: number): readonly number[] {
+  return line === 0 ? [0] : [line, ...upwards(Atomics.load(above, line))];
 }
 
-const isTaken = (line: number): boolean => line === 0 || Atomics.load(table, at(line, TAKEN)) === 1;
+const LINES = [...taken.keys()];
+Atomics.store(taken, 0, 1);
 
 /** The lines of a thread and of all below it. */
 function within(line: number): readonly number[] {
-  const taken = Array.from({ length: MOST_THREADS }, (_, one) => one).filter(isTaken);
-  return taken.filter((one) => [...upwards(one)].includes(line));
+  return LINES.filter((one) => Atomics.load(taken, one) === 1 && upwards(one).includes(line));
 }
 
-const callsWithin = (line: number): number =>
-  within(line).reduce((sum, one) => sum + Atomics.load(table, at(one, CALLS)), 0);
+const isCalling = (line: number): boolean => within(line).some((one) => Atomics.load(calls, one) > 0);
 
-/** Gives back the lines of a thread that is gone, and of those below it, which have gone before it. */
+/** Gives back the lines of a thread that is gone, and of those below it, which have gone before it: whoever takes one finds zeros. */
 function giveBack(line: number): void {
   for (const one of within(line)) {
-    for (const what of [CALLS, ABOVE, THREAD, TAKEN]) Atomics.store(table, at(one, what), 0);
+    for (const all of [calls, closed, loading, above, numbers, taken]) Atomics.store(all, one, 0);
   }
 }
 
@@ -102,7 +96,7 @@ function ownLine(): number {
   if (isMainThread) return 0;
   if (place.thread === undefined || place.thread === threadId) return place.line;
   // Where there are too many, its calls count as those of the process.
-  return takeLine(place.line, MOST_OTHERS, false) ?? 0;
+  return takeLine(place.line, MOST_OTHERS, threadId) ?? 0;
 }
 const own = ownLine();
 const ownPlace: Place = { table: place.table, line: own, thread: threadId };
@@ -113,21 +107,16 @@ const started = new Map<Worker, number>();
 
 // Threads that others start have their line by their number, if they have one. They may be cut off at any time.
 process.on("worker", (worker: Worker) => {
-  const { threadId: id } = worker;
+  const number = worker.threadId;
   worker.once("exit", () => {
-    for (let line = 1; line < MOST_THREADS; line++) {
-      if (isTaken(line) && Atomics.load(table, at(line, THREAD)) === id) giveBack(line);
-    }
+    for (const line of within(own)) if (Atomics.load(numbers, line) === number) giveBack(line);
   });
 });
 
 process.on("exit", () => {
-  if (isMainThread) waitFor(0);
-  else if (own !== 0) {
-    // A thread that ends by itself is no longer waited for, wherever it was. Those below it end with it.
-    Atomics.store(table, at(own, CALLS), 0);
-    waitFor(own);
-  }
+  // A thread that ends by itself is no longer waited for, wherever it was. Those below it end with it.
+  if (own !== 0) Atomics.store(calls, own, 0);
+  if (own !== 0 || isMainThread) waitFor(own);
 });
 
 /** Milliseconds after which a thread or process ends although a call is under way, which then aborts it: a call of hours, or a thread that died. */
@@ -136,26 +125,28 @@ const PATIENCE = 120_000;
 /** Milliseconds between two looks at whether calls are under way. */
 const LOOK = 2;
 
+/** Nobody wakes who waits for this to change. */
+const asleep = new Int32Array(new SharedArrayBuffer(4));
+
 /** Closes a thread, or the process, and blocks until no call is under way there. */
 function waitFor(line: number): void {
-  Atomics.store(table, at(line, CLOSED), 1);
+  Atomics.store(closed, line, 1);
   const end = Date.now() + PATIENCE;
-  const sleep = new Int32Array(new SharedArrayBuffer(4));
-  while (callsWithin(line) > 0 && Date.now() < end) Atomics.wait(sleep, 0, 0, LOOK);
+  while (isCalling(line) && Date.now() < end) Atomics.wait(asleep, 0, 0, LOOK);
 }
 
 /** Says that the modules of this thread are loaded: it can be ended between two calls from now on. */
 export function threadLoaded(): void {
-  if (Atomics.compareExchange(table, at(own, LOADED), 0, 1) === 0 && own !== 0) leave();
+  if (Atomics.exchange(loading, own, 0) === 1) leave();
 }
 
 /** This thread and those above it: where one of them is closed, no call begins here. */
-const mine = [...upwards(own)];
+const mine = upwards(own);
 
-const isClosed = (): boolean => mine.some((line) => Atomics.load(table, at(line, CLOSED)) === 1);
+const isClosed = (): boolean => mine.some((line) => Atomics.load(closed, line) === 1);
 
 const leave = (): void => {
-  Atomics.sub(table, at(own, CALLS), 1);
+  Atomics.sub(calls, own, 1);
 };
 
 /** Begins a call. @returns what ends it; undefined where this thread is to end */
@@ -163,7 +154,7 @@ function enter(): (() => void) | undefined {
   // The main thread ends by itself, when it is in no call.
   if (isMainThread) return () => undefined;
   if (isClosed()) return undefined;
-  Atomics.add(table, at(own, CALLS), 1);
+  Atomics.add(calls, own, 1);
   // Whoever closes a thread reads its count after that: one of both sees the other.
   if (!isClosed()) return leave;
   leave();
@@ -183,7 +174,7 @@ export async function nativeCall<T>(call: () => Promise<T>): Promise<T> {
 
 /** Waits until whoever has closed this thread ends it. */
 function waitForEnd(): never {
-  for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  for (;;) Atomics.wait(asleep, 0, 0);
 }
 
 /**
@@ -193,8 +184,8 @@ function waitForEnd(): never {
 function nativeNow<T>(call: () => T): T {
   let leaveCall = enter();
   if (leaveCall === undefined) {
-    if (Atomics.load(table, at(own, CALLS)) === 0) waitForEnd();
-    Atomics.add(table, at(own, CALLS), 1);
+    if (Atomics.load(calls, own) === 0) waitForEnd();
+    Atomics.add(calls, own, 1);
     leaveCall = leave;
   }
   try {
@@ -243,7 +234,7 @@ export function startThread(entry: URL, workerData: unknown): Worker {
 }
 
 function startWorker(entry: URL | string, options: WorkerOptions): Worker {
-  const line = takeLine(own, MOST_THREADS, true);
+  const line = takeLine(own, MOST_THREADS, 0);
   if (line === undefined)
     throw new RuntimeError(`this process has ${MOST_THREADS} threads already; end some`);
   setEnvironmentData(KEY, { table: place.table, line } satisfies Place);
@@ -267,10 +258,10 @@ function startWorker(entry: URL | string, options: WorkerOptions): Worker {
 export async function endThread(worker: Worker): Promise<void> {
   const line = started.get(worker);
   if (line !== undefined) {
-    Atomics.store(table, at(line, CLOSED), 1);
+    Atomics.store(closed, line, 1);
     const end = Date.now() + PATIENCE;
     // It may be gone by itself meanwhile.
-    while (started.has(worker) && callsWithin(line) > 0 && Date.now() < end) {
+    while (started.has(worker) && isCalling(line) && Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, LOOK));
     }
   }

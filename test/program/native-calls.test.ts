@@ -20,16 +20,16 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-// As in native-calls.node.ts: lines of integers, in which these stand first and third.
-const LINE = 6;
-const TAKEN = 0;
-const CALLS = 2;
+/** Columns of the table of threads, as in native-calls.node.ts: whether a line is taken, and the calls under way. */
+function column(number: 0 | 2): Int32Array {
+  const { table } = getEnvironmentData("eidos threads 1") as unknown as { readonly table: SharedArrayBuffer };
+  return new Int32Array(table, 4 * 1024 * number, 1024);
+}
+
+const total = (numbers: Int32Array): number => numbers.reduce((sum, one) => sum + one, 0);
 
 /** Calls under way in the process, which its end waits for. */
-function underWay(): number {
-  const { table } = getEnvironmentData("eidos threads 1") as unknown as { readonly table: SharedArrayBuffer };
-  return new Int32Array(table).filter((_, i) => i % LINE === CALLS).reduce((sum, calls) => sum + calls, 0);
-}
+const underWay = (): number => total(column(2));
 
 /** Writes the module of a thread, which may call what native-calls.node.ts exports. */
 async function module(name: string, code: string): Promise<URL> {
@@ -178,16 +178,15 @@ test("a call that returns at once is made where a longer one has to come to its 
 });
 
 test("threads that others have started and cut off do not use up the places of others", async () => {
-  const { table } = getEnvironmentData("eidos threads 1") as unknown as { readonly table: SharedArrayBuffer };
-  const lines = new Int32Array(table);
-  const taken = (): number => lines.filter((_, i) => i % LINE === TAKEN).reduce((sum, one) => sum + one, 0);
+  const lines = column(0);
+  const taken = (): number => total(lines);
   const before = taken();
   const quits = await module("quits-at-once", "process.exit(0);");
   await once(new Worker(quits), "exit");
   expect(taken()).toBe(before);
   // As if as many had been cut off as there are places for.
-  const free = Array.from({ length: 511 }, (_, i) => LINE * (i + 1)).filter((at) => lines[at] === 0);
-  for (const at of free) lines[at] = 1;
+  const free = Array.from({ length: 511 }, (_, i) => i + 1).filter((line) => lines[line] === 0);
+  for (const line of free) lines[line] = 1;
   const calling = await module(
     "calls-without-a-place",
     `await nativeCall(async () => { parentPort.postMessage("calling"); await sleep(50); });`,
@@ -206,6 +205,6 @@ test("threads that others have started and cut off do not use up the places of o
   );
   await told(mine, "ready");
   await endThread(mine);
-  for (const at of free) lines[at] = 0;
+  for (const line of free) lines[line] = 0;
   expect(taken()).toBe(before);
 });

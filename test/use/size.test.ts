@@ -43,7 +43,6 @@ describe("a page that uses a model", () => {
   it("has the same in Node, without training", async () => {
     const { files, bytes } = await bundled(["index.node"], "node");
     expect(files.filter((file) => OTHERS.test(file))).toEqual([]);
-    // Beside what a page has: files, and the counting of native calls of threads.
-    expect(bytes).toBeLessThan(62_000);
+    expect(bytes).toBeLessThan(60_000);
   });
 });

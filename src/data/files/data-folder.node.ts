@@ -108,8 +108,10 @@ export function pathBelow(name: string): string {
 export class DataFolder {
   /** The path as it was given. */
   readonly path: string;
-  private readonly real: string;
-  private readonly followLinks: boolean;
+  /** Where it is. */
+  readonly real: string;
+  /** Whether links that lead out are followed. */
+  readonly followLinks: boolean;
   /** Where the file is that the caller named. */
   private readonly named: string | undefined;
 
@@ -134,7 +136,7 @@ export class DataFolder {
   }
 
   /** True for where links may lead. */
-  private isOpen(real: string): boolean {
+  isOpen(real: string): boolean {
     return isWithin(this.real, real) || real === this.named;
   }
 
@@ -181,64 +183,64 @@ export class DataFolder {
       throw error;
     }
   }
+}
 
-  /**
-   * Lists what is below the folder. Links are followed; those that lead out, those that lead in circles and what is deeper than
-   * `deepest` folders is left out.
-   * @throws DataError where there are too many entries; FileError
-   */
-  async list(deepest = DEEPEST): Promise<FolderListing> {
-    const files: string[] = [];
-    const folders: string[] = [];
-    const leftOut: LeftOut[] = [];
-    let [entries, linked] = [0, 0];
-    const tooMany = (most: number, what: string) =>
-      new DataError(
-        `${this.path}: more than ${most.toLocaleString("en")} ${what}; give a folder with less in it`,
-      );
-    const walk = async (folder: string, below: string, above: readonly string[]): Promise<void> => {
-      const found = await listFolder(folder);
-      entries += found.length;
-      if (entries > MOST_ENTRIES) throw tooMany(MOST_ENTRIES, "files and folders");
-      for (const entry of found) {
-        const path = below + entry.name;
-        const here = join(folder, entry.name);
-        const target = entry.isSymbolicLink() ? await this.follow(here) : { real: here, held: entry };
-        // A link that leads nowhere is listed: it is missing when it is read.
-        const isFolder = target?.held.isDirectory() === true;
-        if (target !== undefined && !this.followLinks && !this.isOpen(target.real)) {
-          const detail = `a link to ${target.real}; ${LINKS_ADVICE}`;
-          leftOut.push({ path, isFolder, kind: "outside", detail });
-          continue;
-        }
-        if (target === undefined || !isFolder) {
-          files.push(path);
-          continue;
-        }
-        folders.push(path);
-        if (above.includes(target.real)) {
-          leftOut.push({ path, isFolder, kind: "circle", detail: "a link to a folder that it is in" });
-        } else if (above.length > deepest) {
-          leftOut.push({ path, isFolder, kind: "deep", detail: `more than ${deepest} folders deep` });
-        } else {
-          if (entry.isSymbolicLink() && ++linked > MOST_LINKED_FOLDERS) {
-            throw tooMany(MOST_LINKED_FOLDERS, "links to folders");
-          }
-          await walk(target.real, `${path}/`, [...above, target.real]);
-        }
+/** Where a link leads, and what is there; undefined for nowhere. */
+async function follow(link: string): Promise<{ readonly real: string; readonly held: Stats } | undefined> {
+  try {
+    const real = await realpath(link);
+    return { real, held: await stat(real) };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Lists what is below a folder. Who reads what files name, such as `eidos/use`, does without. Links are followed; those that lead out, those that lead in circles and what is deeper than
+ * `deepest` folders is left out.
+ * @throws DataError where there are too many entries; FileError
+ */
+export async function listBelow(root: DataFolder, deepest = DEEPEST): Promise<FolderListing> {
+  const files: string[] = [];
+  const folders: string[] = [];
+  const leftOut: LeftOut[] = [];
+  let [entries, linked] = [0, 0];
+  const tooMany = (most: number, what: string) =>
+    new DataError(
+      `${root.path}: more than ${most.toLocaleString("en")} ${what}; give a folder with less in it`,
+    );
+  const walk = async (folder: string, below: string, above: readonly string[]): Promise<void> => {
+    const found = await listFolder(folder);
+    entries += found.length;
+    if (entries > MOST_ENTRIES) throw tooMany(MOST_ENTRIES, "files and folders");
+    for (const entry of found) {
+      const path = below + entry.name;
+      const here = join(folder, entry.name);
+      const target = entry.isSymbolicLink() ? await follow(here) : { real: here, held: entry };
+      // A link that leads nowhere is listed: it is missing when it is read.
+      const isFolder = target?.held.isDirectory() === true;
+      if (target !== undefined && !root.followLinks && !root.isOpen(target.real)) {
+        const detail = `a link to ${target.real}; ${LINKS_ADVICE}`;
+        leftOut.push({ path, isFolder, kind: "outside", detail });
+        continue;
       }
-    };
-    await walk(this.real, "", [this.real]);
-    return { files, folders, leftOut };
-  }
-
-  /** Where a link leads, and what is there; undefined for nowhere. */
-  private async follow(link: string): Promise<{ readonly real: string; readonly held: Stats } | undefined> {
-    try {
-      const real = await realpath(link);
-      return { real, held: await stat(real) };
-    } catch {
-      return undefined;
+      if (target === undefined || !isFolder) {
+        files.push(path);
+        continue;
+      }
+      folders.push(path);
+      if (above.includes(target.real)) {
+        leftOut.push({ path, isFolder, kind: "circle", detail: "a link to a folder that it is in" });
+      } else if (above.length > deepest) {
+        leftOut.push({ path, isFolder, kind: "deep", detail: `more than ${deepest} folders deep` });
+      } else {
+        if (entry.isSymbolicLink() && ++linked > MOST_LINKED_FOLDERS) {
+          throw tooMany(MOST_LINKED_FOLDERS, "links to folders");
+        }
+        await walk(target.real, `${path}/`, [...above, target.real]);
+      }
     }
-  }
+  };
+  await walk(root.real, "", [root.real]);
+  return { files, folders, leftOut };
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { extname, join } from "node:path";
 import { DataError } from "../../errors.ts";
-import { DataFolder, type FolderOptions } from "../files/data-folder.node.ts";
+import { DataFolder, type FolderOptions, listBelow } from "../files/data-folder.node.ts";
 import { FILE_KINDS } from "../files/files.node.ts";
 import { isGuessedTest, type SplitName, splitOfFolder } from "../sources/data-set.ts";
 
@@ -44,7 +44,7 @@ const hasImageName = (path: string): boolean => IMAGE_EXTENSIONS.has(extname(pat
  */
 export async function findAllImages(path: string, options: FolderOptions = {}): Promise<FolderImages> {
   const folder = await DataFolder.open(path, options);
-  const { files, folders, leftOut } = await folder.list();
+  const { files, folders, leftOut } = await listBelow(folder);
   const away = leftOut.find(({ kind, isFolder }) => kind === "outside" && isFolder);
   if (away !== undefined) throw new DataError(`${join(path, away.path)}: ${away.detail}`);
   const held = files.filter(hasImageName);

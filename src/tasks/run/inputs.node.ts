@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { z } from "zod";
 import { isImagePath } from "../../data/boxes/formats/files.node.ts";
-import { DataFolder } from "../../data/files/data-folder.node.ts";
+import { DataFolder, listBelow } from "../../data/files/data-folder.node.ts";
 import { refuseOddity } from "../../data/files/files.node.ts";
 import { ImageChanges } from "../../data/image/changes.node.ts";
 import type { ImageFormat } from "../../data/image/format.ts";
@@ -329,7 +329,7 @@ async function imagesBelow(
   { followLinks, onLeftOut }: FindImagesOptions,
 ): Promise<readonly ImagePath[]> {
   const folder = await DataFolder.open(path, { followLinks });
-  const { files, leftOut } = await folder.list(deepest);
+  const { files, leftOut } = await listBelow(folder, deepest);
   for (const { path: name, isFolder, kind, detail } of leftOut) {
     // Of a pattern, what is deeper than it is not meant.
     const isMeant = isFolder ? kind !== "deep" || deepest === DEEPEST : isImagePath(name) && matches(name);

@@ -3,7 +3,7 @@ import { mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readNpy, readPairs } from "../../../src/data/files/arrays.node.ts";
-import { DataFolder, pathBelow } from "../../../src/data/files/data-folder.node.ts";
+import { DataFolder, listBelow, pathBelow } from "../../../src/data/files/data-folder.node.ts";
 import { FILE_KINDS, readRegularFile, UnreadFileError } from "../../../src/data/files/files.node.ts";
 import { DataError } from "../../../src/errors.ts";
 import { temporaryFolder } from "../../support.ts";
@@ -100,7 +100,7 @@ describe.skipIf(isWindows)("the folder of a data set", () => {
 
   test("is listed without what links lead to outside, and without circles", async () => {
     const path = await folderWithLinks("listed");
-    const listing = await (await DataFolder.open(path)).list();
+    const listing = await listBelow(await DataFolder.open(path));
     expect(listing.files).toEqual(["again/a.txt", "broken.txt", "inner.txt", "own/a.txt"]);
     expect(listing.leftOut.map(({ path, kind, isFolder }) => [path, kind, isFolder])).toEqual([
       ["again/up", "circle", true],
@@ -108,7 +108,7 @@ describe.skipIf(isWindows)("the folder of a data set", () => {
       ["outer.txt", "outside", false],
       ["own/up", "circle", true],
     ]);
-    const followed = await (await DataFolder.open(path, { followLinks: true })).list();
+    const followed = await listBelow(await DataFolder.open(path, { followLinks: true }));
     expect(followed.files).toEqual([
       ...["again/a.txt", "broken.txt", "inner.txt", "out/more/b.txt", "out/secret.txt", "outer.txt"],
       "own/a.txt",
@@ -120,7 +120,7 @@ describe.skipIf(isWindows)("the folder of a data set", () => {
     await mkdir(join(path, "a/b/c"), { recursive: true });
     await writeFile(join(path, "a/x.txt"), "");
     await writeFile(join(path, "a/b/c/y.txt"), "");
-    const listing = await (await DataFolder.open(path)).list(2);
+    const listing = await listBelow(await DataFolder.open(path), 2);
     expect(listing.files).toEqual(["a/x.txt"]);
     expect(listing.leftOut).toEqual([
       { path: "a/b/c", isFolder: true, kind: "deep", detail: "more than 2 folders deep" },

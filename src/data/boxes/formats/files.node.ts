@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { DataError } from "../../../errors.ts";
-import { DataFolder, type FolderOptions } from "../../files/data-folder.node.ts";
+import { DataFolder, type FolderOptions, listBelow } from "../../files/data-folder.node.ts";
 import { FILE_KINDS, type FileKind } from "../../files/files.node.ts";
 import { type SplitName, splitOfFolder } from "../../sources/data-set.ts";
 import { splitOfName } from "../check.ts";
@@ -33,7 +33,7 @@ export interface DetectionFiles {
 /** Lists what is below a folder; links within it are followed, hidden files left out. @throws DataError, FileError */
 export async function listTree(root: string, options: FolderOptions = {}): Promise<DetectionFiles> {
   const folder = await DataFolder.open(root, options);
-  const { files, leftOut } = await folder.list(DEEPEST);
+  const { files, leftOut } = await listBelow(folder, DEEPEST);
   const faults = leftOut
     .filter(({ path, isFolder }) => isFolder || isImagePath(path) || ANNOTATIONS.test(path))
     .map(({ path: file, kind, detail }): DetectionFault => {
