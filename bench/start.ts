@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { table } from "./report.ts";
 import { median, medianRatio } from "./statistics.ts";
@@ -39,29 +39,28 @@ interface Spent {
   readonly wall: number;
 }
 
+const url = (relative: string): string => JSON.stringify(pathToFileURL(path(relative)).href);
+
+/** Programs that run a command. Not by options that load a module first: with these the command does without its bundle. */
+const WAYS = {
+  bundle: `process.argv.splice(1, 0, "eidos"); import(${url("dist/cli/main.js")});`,
+  files: `import(${url("dist/cli/command.js")}).then(({ runCommand }) => runCommand(process.argv.slice(1)));`,
+};
+
 /** Runs a command to its end. Seconds of all its threads together are asked of the process itself, as it ends. */
-async function spent(node: readonly string[], command: readonly string[]): Promise<Spent> {
+async function spent(way: string, command: readonly string[]): Promise<Spent> {
   for (const made of ["run", "found"]) await rm(join(folder, made), { recursive: true, force: true });
   const asking = 'process.on("exit", () => process._rawDebug("cpu " + JSON.stringify(process.cpuUsage())));';
-  const watch = ["--import", `data:text/javascript,${encodeURIComponent(asking)}`];
   const begun = performance.now();
-  const { status, stderr } = spawnSync(process.execPath, [...watch, ...node, ...command], {
+  const { status, stderr } = spawnSync(process.execPath, ["-e", asking + way, "--", ...command], {
     encoding: "utf8",
   });
   const wall = (performance.now() - begun) / 1000;
-  // Threads tell it as well; the process is the last to end.
-  const used = [...stderr.matchAll(/^cpu (.*)$/gm)].at(-1)?.[1];
+  const used = /^cpu (.*)$/m.exec(stderr)?.[1];
   if (status !== 0 || used === undefined) throw new Error(`eidos ${command.join(" ")}: ${stderr}`);
   const { user, system } = JSON.parse(used);
   return { cpu: (user + system) / 1e6, wall };
 }
-
-const command = new URL("../dist/cli/command.js", import.meta.url).href;
-const fileByFile = `import(${JSON.stringify(command)}).then(({ runCommand }) => runCommand(process.argv.slice(1)))`;
-const ways = {
-  bundle: [path("dist/cli/main.js")],
-  files: ["-e", fileByFile, "--"],
-};
 
 const rows = [["command", "CPU, s", "of files, s", "ratio", "wall, s", "of files, s", "ratio"]];
 try {
@@ -69,8 +68,8 @@ try {
     const bundle: Spent[] = [];
     const files: Spent[] = [];
     for (let round = 0; round < rounds; round++) {
-      bundle.push(await spent(ways.bundle, one));
-      files.push(await spent(ways.files, one));
+      bundle.push(await spent(WAYS.bundle, one));
+      files.push(await spent(WAYS.files, one));
     }
     const cells = (["cpu", "wall"] as const).flatMap((what) => {
       const mine = bundle.map((run) => run[what]);

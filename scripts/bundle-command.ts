@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
-import { licenseOf } from "./third-party.ts";
+import { licensesOf } from "./third-party.ts";
 
 // The command, bundled into bundle/: file by file, it would load some 400, a third of the processor time of a short command. `dist` keeps the
 // files apart, for programs that import eidos and for modules of one's own, which `src/cli/main.ts` tells apart.
@@ -81,6 +81,5 @@ export async function bundleCommand(): Promise<void> {
     logLevel: "warning",
     plugins: [packagesApart, placeOfEachFile, zodInEnglish],
   });
-  const licenses = await Promise.all(PACKAGES.map(licenseOf));
-  await writeFile(`${root}bundle/licenses.txt`, licenses.join(`\n${"-".repeat(80)}\n\n`));
+  await writeFile(`${root}bundle/licenses.txt`, await licensesOf(PACKAGES));
 }

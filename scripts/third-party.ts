@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 
-// What eidos brings along when it is installed, read from package-lock.json: for every platform, whatever this machine has installed.
+// What eidos brings along when it is installed, read from package-lock.json: for every platform, whatever this machine has installed. What is bundled has
+// its licences beside it.
 
 /** A package that is installed with eidos, or with one of its optional packages. */
 export interface ThirdParty {
@@ -130,11 +131,17 @@ export function objection({ license, need }: ThirdParty): string | undefined {
 }
 
 /** The licence of a package as it brings it along. @throws Error where there is none: it may then not be part of a bundle */
-export async function licenseOf(name: string): Promise<string> {
+async function licenseOf(name: string): Promise<string> {
   const folder = new URL(`../node_modules/${name}/`, import.meta.url);
   const file = (await readdir(folder)).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
   const { version, license } = JSON.parse(await readFile(new URL("package.json", folder), "utf8"));
   const text = file === undefined ? `Licence: ${license}` : await readFile(new URL(file, folder), "utf8");
   if (file === undefined && license === undefined) throw new Error(`${name} states no licence`);
   return `${name} ${version}\n\n${text.trim()}\n`;
+}
+
+/** The licences of the packages in a bundle, to be put beside it. */
+export async function licensesOf(names: Iterable<string>): Promise<string> {
+  const licenses = await Promise.all([...names].sort().map(licenseOf));
+  return licenses.join(`\n${"-".repeat(80)}\n\n`);
 }

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
-import { licenseOf } from "../scripts/third-party.ts";
+import { licensesOf } from "../scripts/third-party.ts";
 import { DOCS_OF_DETECTION } from "./detection/docs.ts";
 import { entrances } from "./entrances.ts";
 import { DOCS_OF_MODELS } from "./playground/docs.ts";
@@ -71,8 +71,7 @@ function besideThePage(): Plugin {
         await writeFile(`${out}docs/${docsFile(page)}`, docsPage(page, text));
       }
       await copyFile(at("styles/docs.css"), `${out}docs/docs.css`);
-      const licenses = await Promise.all([...bundled].sort().map(licenseOf));
-      await writeFile(`${out}licenses.txt`, licenses.join(`\n${"-".repeat(80)}\n\n`));
+      await writeFile(`${out}licenses.txt`, await licensesOf(bundled));
     },
   };
 }

@@ -55,21 +55,19 @@ export async function openUntilSignal<Server extends { close(): Promise<void> }>
   opened: (server: Server) => void,
   stopping?: string,
 ): Promise<void> {
-  let server: Server | undefined;
-  let closing: (() => void) | undefined;
-  const closed = new Promise<void>((resolve) => {
-    closing = resolve;
-  });
+  const stop = new AbortController();
+  const stopped = new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
+  let isOpen = false;
   const unheard = hear(ENDING, (name) => {
-    if (server === undefined || closing === undefined) process.exit(codeOf(name));
-    closing();
-    closing = undefined;
+    if (!isOpen || stop.signal.aborted) process.exit(codeOf(name));
+    stop.abort();
     if (stopping !== undefined) printNote(stopping);
   });
   try {
-    server = await open();
+    const server = await open();
+    isOpen = true;
     opened(server);
-    await closed;
+    await stopped;
     await server.close();
   } finally {
     unheard();

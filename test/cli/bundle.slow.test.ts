@@ -1,4 +1,4 @@
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -124,8 +124,6 @@ test("a module that Node loads before the command has its classes, too", async (
 test("the bundle imports no module: its classes would be others than those that the module finds", async () => {
   const file = pathToFileURL(join(root, "bundle", "cli", "command.js")).href;
   const code = `const { runCommand } = await import(${JSON.stringify(file)}); await runCommand(["fit", "./mine.mjs", "two-moons"]);`;
-  const stderr = await new Promise<string>((resolve) => {
-    execFile(process.execPath, ["--input-type=module", "-e", code], { cwd }, (_, __, text) => resolve(text));
-  });
+  const { stderr } = await outcomeOf(spawn(process.execPath, ["--input-type=module", "-e", code], { cwd }));
   expect(stderr).toMatch(/mine\.mjs: a module cannot be imported by a command from its bundle/);
 });
