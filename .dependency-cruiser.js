@@ -101,6 +101,7 @@ const STUDIO = ["i18n", "ui", "playground", "detection", "runs", "use", "mark", 
 
 /** Used by every room, and knowing none. */
 const ROOTS = [
+  "append",
   "printable",
   "errors",
   "random",

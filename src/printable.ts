@@ -46,3 +46,8 @@ const LONGEST_NAME = 200;
 export function shortened(text: string): string {
   return text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text;
 }
+
+/** The first of some names, with `, …` where there are more: a list in a message that may be of any length. */
+export function firstNames(names: readonly string[], most: number): string {
+  return `${names.slice(0, most).join(", ")}${names.length > most ? ", …" : ""}`;
+}

@@ -9,7 +9,7 @@ export const FAULTS = {
   mixed: "a run holds numbers of another, or two processes wrote to one",
   untyped: "an error without a type of eidos, or a command that did not end with one clear line",
   crash: "a process ended by a signal or an abort of its own",
-  hang: "an input took more than 5 s",
+  hang: "an input took more than 5 s, and more than 30 s when it was read again",
   act: "a file of a stranger ran code, wrote, or showed a private file",
   growth: "memory grew with the number of steps",
 } as const;

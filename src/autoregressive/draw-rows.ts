@@ -1,3 +1,4 @@
+import { append } from "../append.ts";
 import { OptionError } from "../errors.ts";
 import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
@@ -73,9 +74,7 @@ function groupsOf(wanted: readonly WantedRow[]): ReadonlyMap<unknown, readonly n
   const groups = new Map<unknown, number[]>();
   wanted.forEach(({ member, order }, i) => {
     const key = order ?? member;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [i]);
-    else group.push(i);
+    append(groups, key, i);
   });
   return groups;
 }

@@ -1,3 +1,4 @@
+import { append } from "../append.ts";
 import { OptionError } from "../errors.ts";
 import type { InpaintOptions } from "../model/capabilities.ts";
 import type { DataInfo } from "../model/data-info.ts";
@@ -75,7 +76,7 @@ export async function inpaintAutoregressive(
   const groups = new Map<Method, Sample[]>();
   for (const row of rows) {
     const method = methodOf(work, row, options.exact);
-    groups.set(method, [...(groups.get(method) ?? []), row]);
+    append(groups, method, row);
   }
 
   const random = new Random(options.seed).split("inpaint");

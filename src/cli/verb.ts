@@ -9,7 +9,7 @@ import type { Clipped } from "../data/table/codec/index.ts";
 import { OptionError } from "../errors.ts";
 import { counted } from "../memory.ts";
 import { currentName, parseOptions } from "../options.ts";
-import { printable } from "../printable.ts";
+import { firstNames, printable } from "../printable.ts";
 import { Interrupted } from "../program/deadline.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
 import type { TableWriting } from "../tasks/run/outputs.node.ts";
@@ -188,6 +188,5 @@ export function chosenBy(
 /** Prints on standard error which files were left out. */
 export function printUnreadable(files: readonly string[]): void {
   if (files.length === 0) return;
-  const shown = `${files.slice(0, 10).join(", ")}${files.length > 10 ? ", …" : ""}`;
-  printNote(`left out ${files.length} unreadable: ${shown}`);
+  printNote(`left out ${files.length} unreadable: ${firstNames(files, 10)}`);
 }

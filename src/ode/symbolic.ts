@@ -1,3 +1,4 @@
+import { append } from "../append.ts";
 import type { Tensor } from "../tensor/index.ts";
 import { type ButcherTableau, evenTimes } from "./solver.ts";
 
@@ -74,7 +75,7 @@ function advance(
   // Velocities of the same coefficient are added before they are scaled: fewer operations.
   const groups = new Map<number, number[]>();
   coefficients.forEach((coefficient, i) => {
-    if (coefficient !== 0) groups.set(coefficient, [...(groups.get(coefficient) ?? []), i]);
+    if (coefficient !== 0) append(groups, coefficient, i);
   });
   return state.map((part, k) => {
     const scaled = [...groups].map(([coefficient, members]) =>

@@ -1,4 +1,5 @@
 import onnxProto from "onnx-proto";
+import { append } from "../append.ts";
 import { RuntimeError } from "../errors.ts";
 import { elementCount } from "../tensor/array.ts";
 
@@ -157,9 +158,7 @@ export class ModelEdit {
     for (const { node, scope } of this.nodes()) {
       for (const [at, name] of (node.input ?? []).entries()) {
         if (name === "") continue;
-        const known = readers.get(name);
-        if (known === undefined) readers.set(name, [{ node, scope, at }]);
-        else known.push({ node, scope, at });
+        append(readers, name, { node, scope, at });
       }
     }
     return readers;

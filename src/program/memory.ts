@@ -1,3 +1,4 @@
+import { append } from "../append.ts";
 import { type Node, reachableNodes, type Tensor } from "../tensor/graph.ts";
 import { isConcrete } from "../tensor/shape.ts";
 
@@ -32,7 +33,7 @@ export function peakBytes(outputs: readonly Tensor[]): number {
   const sizeOf = (node: Node): number => node.outputs.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
   const dying = new Map<number, Node[]>();
   for (const [node, at] of lastRead) {
-    if (node.inputs.length > 0) dying.set(at, [...(dying.get(at) ?? []), node]);
+    if (node.inputs.length > 0) append(dying, at, node);
   }
   let live = 0;
   let peak = 0;

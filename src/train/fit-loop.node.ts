@@ -1,6 +1,7 @@
 import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { FileError, TrainingError } from "../errors.ts";
 import { parameterCount } from "../nn/module.ts";
+import { firstNames } from "../printable.ts";
 import { Interrupted } from "../program/deadline.ts";
 import { Session, type State } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
@@ -483,7 +484,7 @@ export class FitLoop {
     const { folder } = this.fit;
     const kept = await folder.readCheckpoint();
     const names = this.batches.names(step - 1);
-    const samples = `${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`;
+    const samples = firstNames(names, 8);
     const what = Number.isFinite(this.loss)
       ? "gradient of the loss is no longer finite"
       : `loss became ${this.loss}`;

@@ -2,7 +2,7 @@ import { dateNumber, dateText } from "../data/table/columns/dates.ts";
 import { DataError } from "../errors.ts";
 import type { ExportedPort } from "../model/exported.ts";
 import { nearest } from "../nearest.ts";
-import { shortened } from "../printable.ts";
+import { firstNames, shortened } from "../printable.ts";
 import { numbersOf, type Values, valuesOf } from "./tensors.ts";
 import type { Row } from "./types.ts";
 
@@ -54,7 +54,7 @@ function presentCell(cell: NonNullable<Row[string]>, row: number, port: Exported
     const hint =
       meant !== undefined
         ? `; did you mean ${quoted(meant)}?`
-        : `; there are ${categories.slice(0, 20).map(quoted).join(", ")}${categories.length > 20 ? ", …" : ""}`;
+        : `; there are ${firstNames(categories.slice(0, 21).map(quoted), 20)}`;
     throw new DataError(`${at(row, port)}: ${quoted(cell)} is none of its categories${hint}`);
   }
   if (port.hashed !== undefined) return hashed(String(cell), categories.length);

@@ -85,6 +85,9 @@ describe("changes of inputs", () => {
       "aliases that multiply",
       "entities that multiply",
       "within $.__metadata__.progress",
+      "its elements many times",
+      "a row many times",
+      "line 1: many times",
     ]) {
       expect(
         names.some((name) => name.includes(part)),

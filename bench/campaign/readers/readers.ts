@@ -11,8 +11,11 @@ import { corpusFolder, makeStrangers } from "./watch.ts";
 
 // Changed inputs to every reader. Children read them; this process counts, and ends a child that is silent for too long.
 
-/** Longer than this for one input is a hang. */
+/** Longer than this for one input is a hang where it takes longer than `AGAIN` when it is read once more. */
 const LIMIT = 5_000;
+
+/** A slow machine, or one with other work, takes its time for what is long: a hang is longer still. */
+const AGAIN = 30_000;
 
 /** The code with which a child reports that the campaign itself is wrong. */
 const BROKEN = 70;
@@ -52,6 +55,8 @@ class Child {
   private start(): ChildProcess {
     const entry = fileURLToPath(new URL("process.ts", import.meta.url));
     const options = {
+      // Columns of very many categories are refused, rather than given the memory that they take.
+      env: { ...process.env, EIDOS_MEMORY: "1GB" },
       execArgv: ["--import", "tsx", "--max-old-space-size=2048"],
       stdio: ["ignore", "ignore", "pipe", "ipc"] as const,
     };
@@ -63,7 +68,7 @@ class Child {
   }
 
   /** Has inputs read. Resolves when all are, or one has ended the process. */
-  run(work: Work, onMessage: (message: Message) => void): Promise<Ending> {
+  run(work: Work, onMessage: (message: Message) => void, limit = LIMIT): Promise<Ending> {
     this.process ??= this.start();
     const child = this.process;
     return new Promise((resolve, reject) => {
@@ -91,7 +96,7 @@ class Child {
           timer = setTimeout(() => {
             hung = true;
             child.kill("SIGKILL");
-          }, LIMIT);
+          }, limit);
         } else current = undefined;
         onMessage(message);
       };
@@ -106,7 +111,7 @@ class Child {
         }
         const { index = work.first, name = "between inputs", folder = "" } = current ?? {};
         const how = hung
-          ? `no end after ${LIMIT / 1000} s`
+          ? `no end after ${limit / 1000} s`
           : `the process ended with ${signal ?? `code ${code}`}: ${words.trim().split("\n")[0] ?? ""}`;
         settle({ kind: hung ? "hang" : "crash", index, name, folder, how });
       };
@@ -148,13 +153,13 @@ async function makeCorpora(root: string, report: Report): Promise<void> {
   }
 }
 
-/** Reads an input that seemed to hang once more: a machine with other work may have been the reason. */
-async function isQuick(
+/** Reads an input that seemed to hang once more, with more time. */
+async function hasAnEnd(
   child: Child,
   { reader, seed, index }: { readonly reader: string; readonly seed: number; readonly index: number },
 ): Promise<boolean> {
-  const work = { reader, seed, first: index, count: 1, avoid: [], milliseconds: LIMIT };
-  return (await child.run(work, () => undefined)).kind === "done";
+  const work = { reader, seed, first: index, count: 1, avoid: [], milliseconds: AGAIN };
+  return (await child.run(work, () => undefined, AGAIN)).kind === "done";
 }
 
 /** Reads one chunk of a reader's inputs. */
@@ -200,11 +205,20 @@ async function turn(
     report.count(row, "inputs");
     faulty.add(folder);
     progress.next = index + 1;
-    const again = fault === "hang" && (await isQuick(child, { reader: reader.name, seed, index }));
-    if (again) report.note(row, "the machine was slow once: the input was quick when it was read again");
+    const again = fault === "hang" && (await hasAnEnd(child, { reader: reader.name, seed, index }));
+    if (again)
+      report.note(
+        row,
+        `an input took more than ${LIMIT / 1000} s once, and had an end when it was read again`,
+      );
     else if (fault === "hang") hangs.set(changeOf(name), (hangs.get(changeOf(name)) ?? 0) + 1);
     if (!again)
-      await report.fault(row, { fault, message: `${name}: ${how}`, details: details(index, name), folder });
+      await report.fault(row, {
+        fault,
+        message: `${name}: ${how}${fault === "hang" ? `, nor after ${AGAIN / 1000} s` : ""}`,
+        details: details(index, name),
+        folder,
+      });
   }
   for (const folder of faulty) if (folder !== "") await rm(folder, { recursive: true, force: true });
   const seconds = (performance.now() - begun) / 1000;
@@ -276,15 +290,16 @@ export const readers: Kind = {
       first: Number(index),
       count: 1,
       avoid: [],
-      milliseconds: LIMIT,
+      milliseconds: AGAIN,
       kept: folder,
     };
     const row = `reader: ${reader}`;
     const waiting: Promise<void>[] = [];
-    const ending = await child.run(work, (message) => {
+    const listen = (message: Message): void => {
       if (message.kind === "end") report.count(row, "inputs");
       if (message.kind === "fault") waiting.push(report.fault(row, { ...message, details }));
-    });
+    };
+    const ending = await child.run(work, listen, AGAIN);
     await Promise.all(waiting);
     if (ending.kind !== "done") await report.fault(row, { fault: ending.kind, message: ending.how, details });
     child.end();

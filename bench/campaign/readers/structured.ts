@@ -30,6 +30,37 @@ function places(
   return found;
 }
 
+/** Elements of a list that is made long: what takes the square of their number takes seconds. */
+const MANY = 50_000;
+
+/** A text or number with a count: `name3`, or 7 as 10. */
+function counted<T>(value: T, i: number): T | number | string {
+  if (typeof value === "number") return value + i;
+  if (typeof value !== "string") return value;
+  return /^\d{1,9}$/.test(value) ? String(Number(value) + i) : `${value}${i}`;
+}
+
+/** A list of many elements, each one of its own again; all equal, or with one value that counts. */
+function manyOf(list: readonly unknown[], random: Random): readonly unknown[] {
+  const leaves = places(list).filter(({ holder, key }) => typeof holder[key] !== "object");
+  const leaf = random.integer(4) === 0 || leaves.length === 0 ? undefined : pick(random, leaves);
+  const [, at = "", ...inner] = leaf?.path.split(".") ?? [];
+  const template = leaf === undefined ? list : [list[Number(at)]];
+  return Array.from({ length: MANY }, (_, i) => {
+    const element = template[i % template.length];
+    if (leaf === undefined) return element;
+    return changedAt(element, inner, (value) => counted(value, i));
+  });
+}
+
+/** A value with a change of what stands under a path of keys. */
+function changedAt(value: unknown, path: readonly string[], change: (value: unknown) => unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return change(value);
+  const inner = changedAt((value as Holder)[key], rest, change);
+  return Array.isArray(value) ? value.with(Number(key), inner) : { ...(value as Holder), [key]: inner };
+}
+
 /** Puts a hostile value somewhere into a document, or takes a value away. Text that is no document is left to others. */
 function changeDocument(
   text: string,
@@ -61,6 +92,11 @@ function changeDocument(
     } catch {
       return undefined;
     }
+  }
+  const list = holder[key];
+  if (Array.isArray(list) && list.length > 0 && random.integer(8) === 0) {
+    holder[key] = manyOf(list, random);
+    return { name: `${path}: its elements many times`, text: format.write(document) };
   }
   const made = hostile(random, strangers);
   if (what === 2 && !Array.isArray(holder) && "value" in made && typeof made.value === "string") {
@@ -133,7 +169,8 @@ export function changeYaml(text: string, random: Random, strangers: Strangers): 
   }
   return changeDocument(text, random, strangers, {
     read: (yaml) => parse(yaml),
-    write: (document) => stringify(document),
+    // What is there many times is written as often; aliases have changes of their own.
+    write: (document) => stringify(document, { aliasDuplicateObjects: false }),
   });
 }
 
@@ -164,7 +201,7 @@ function xmlAdditions({
           `<object ${Array.from({ length: 20_000 }, (_, i) => `a${i}="1"`).join(" ")}>`,
         ),
     ],
-    ["many objects", (text) => text.replace(/<object>[\s\S]*?<\/object>/, (object) => object.repeat(2_000))],
+    ["many objects", (text) => text.replace(/<object>[\s\S]*?<\/object>/, (object) => object.repeat(20_000))],
     ["a character 0", (text) => text.replace(/>([^<>\s]+)</, ">&#0;<")],
     ["a character that is none", (text) => text.replace(/>([^<>\s]+)</, ">&#xFFFFFFFF;<")],
     ["CDATA", (text) => text.replace(/>([^<>\s]+)</, "><![CDATA[$1]]]]><![CDATA[>]]><")],
@@ -202,6 +239,13 @@ export function changeCsv(text: string, random: Random, strangers: Strangers): C
     name: `line ${line}, cell ${at + 1}: ${name}`,
     text: rows.map((cells) => cells.join(separator)).join("\n"),
   });
+  if (random.integer(24) === 0) {
+    const many = Array.from({ length: MANY }, (_, i) =>
+      row.map((cell, k) => (k === at ? String(counted(cell, i)) : cell)),
+    );
+    rows.splice(line - 1, 1, ...many);
+    return done("a row many times");
+  }
   switch (random.integer(12)) {
     case 0:
       row.splice(at, 1);
@@ -238,8 +282,18 @@ export function changeLines(text: string, random: Random, strangers: Strangers):
   const words = [...text.matchAll(/\S+/g)];
   if (words.length === 0) return undefined;
   const { 0: word, index = 0 } = pick(random, words);
-  const made = hostileText(random, strangers);
   const line = text.slice(0, index).split("\n").length;
+  if (random.integer(24) === 0) {
+    const lines = text.split("\n");
+    const own = lines[line - 1] ?? "";
+    const counts = random.integer(2) === 0;
+    const many = Array.from({ length: MANY }, (_, i) =>
+      counts ? own.replace(word, () => String(counted(word, i))) : own,
+    );
+    lines.splice(line - 1, 1, many.join("\n"));
+    return { name: `line ${line}: many times`, text: lines.join("\n") };
+  }
+  const made = hostileText(random, strangers);
   return {
     name: `line ${line}: ${made.name}`,
     text: text.slice(0, index) + made.text + text.slice(index + word.length),

@@ -176,6 +176,11 @@ export function frameShown({ declared, objects }: RawImage, header: ImageHeader)
   return inStored ? "stored" : "upright";
 }
 
+/** An object as faults name it. */
+function shown({ location, class: name, box }: RawObject): string {
+  return `${location} (${name}): [${box.map((edge) => +edge.toFixed(3)).join(", ")}]`;
+}
+
 /**
  * The annotations of an image with all that cannot be used left out: boxes in pixels of the upright image, clipped to it, each
  * with a class and a positive area, none twice.
@@ -217,36 +222,35 @@ export function checkAnnotations(
   const unmarked = new Array<number>(2 * points).fill(Number.NaN);
   const seen = new Set<string>();
   for (const object of raw.objects) {
-    const shown = `${object.location} (${object.class}): [${object.box.map((edge) => +edge.toFixed(3)).join(", ")}]`;
     if (!object.box.every(Number.isFinite)) {
-      fault("broken-box", shown);
+      fault("broken-box", shown(object));
       continue;
     }
     const frame = boxesAreStored ? header.stored : upright;
     const pixels = object.unit === "pixels" ? object.box : scaled(object.box, frame);
     const box = boxesAreStored ? uprightBox(pixels, header) : pixels;
     if (isEmpty(box)) {
-      fault("empty-box", shown);
+      fault("empty-box", shown(object));
       continue;
     }
     const inside = clipped(box, upright);
     if (isEmpty(inside)) {
-      fault("outside-box", `${shown} in ${upright.width} × ${upright.height} pixels`);
+      fault("outside-box", `${shown(object)} in ${upright.width} × ${upright.height} pixels`);
       continue;
     }
     const label = classOf(object.class);
     if (label === undefined) {
-      fault("unknown-class", shown);
+      fault("unknown-class", shown(object));
       continue;
     }
     const key = `${label} ${inside.join(" ")} ${object.crowd === true}`;
     if (seen.has(key)) {
-      fault("repeated-box", shown);
+      fault("repeated-box", shown(object));
       continue;
     }
     seen.add(key);
     const cut = inside.some((edge, side) => Math.abs(edge - (box[side] ?? edge)) > ROUNDING);
-    if (cut) fault("clipped-box", `${shown} in ${upright.width} × ${upright.height} pixels`);
+    if (cut) fault("clipped-box", `${shown(object)} in ${upright.width} × ${upright.height} pixels`);
     const { landmarks = [] } = object;
     if (landmarks.length > 0 && landmarks.length !== 2 * points) {
       fault("other-landmarks", `${object.location}: ${landmarks.length / 2}, where most have ${points}`);

@@ -1,7 +1,8 @@
 import { basename, join } from "node:path";
+import { append } from "../../append.ts";
 import { DataError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
-import { printable } from "../../printable.ts";
+import { firstNames, printable } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import { FILE_KINDS } from "../files/files.node.ts";
 import { forEachLimited } from "../image/decode-all.node.ts";
@@ -19,7 +20,7 @@ import { decodeRgb, examineImage, type ImageInput } from "./image.node.ts";
 import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
 import { resolveDetectionOptions } from "./options.ts";
 import type { Annotations, DetectionFault, DetectionSet, ImagePart, SampleRequest } from "./set.ts";
-import { faultLines, ImageCache, lazySplit } from "./set.ts";
+import { faultLines, ImageCache, lazySplit, occurringLabels } from "./set.ts";
 import { describeObjects } from "./statistics.ts";
 
 /** Images with annotations, wherever they are. */
@@ -79,9 +80,16 @@ const FORMAT_NAMES: Readonly<Record<ReadFormat, string>> = {
 const keyOf = ({ class: name, box, unit, crowd }: RawObject): string =>
   `${name} ${box.join(" ")} ${unit} ${crowd === true}`;
 
+/** The entries of an image so far, joined: where there is more than one, the keys of its objects are held beside them. */
+interface Joined {
+  readonly image: Omit<RawImage, "objects">;
+  readonly objects: RawObject[];
+  keys?: Set<string>;
+}
+
 /** Every image once, in order of names, with the objects of all entries of one split. */
 function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readonly RawImage[] {
-  const byFile = new Map<string, RawImage>();
+  const byFile = new Map<string, Joined>();
   const trained = new Set<string>();
   const shared: DetectionFault[] = [];
   for (const image of images) {
@@ -89,27 +97,36 @@ function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readon
     if (image.split === "train") trained.add(file);
     const held = byFile.get(file);
     if (held === undefined) {
-      byFile.set(file, image);
+      byFile.set(file, { image, objects: [...image.objects] });
       continue;
     }
-    if (held.split === image.split) {
-      const known = new Set(held.objects.map(keyOf));
-      const further = image.objects.filter((object) => !known.has(keyOf(object)));
-      const again = held.source === image.source ? "" : ` and ${image.source}`;
+    const { split, source } = held.image;
+    if (split === image.split) {
+      held.keys ??= new Set(held.objects.map(keyOf));
+      const { keys, objects } = held;
+      const further = image.objects.filter((object) => !keys.has(keyOf(object)));
+      const again = source === image.source ? "" : ` and ${image.source}`;
       if (further.length === 0) {
-        faults.push({ kind: "repeated-image", file, detail: `listed again, in ${held.source}${again}` });
+        faults.push({ kind: "repeated-image", file, detail: `listed again, in ${source}${again}` });
         continue;
       }
-      const detail = `${held.objects.length} objects, and ${further.length} more in ${image.source}`;
+      const detail = `${objects.length} objects, and ${further.length} more in ${image.source}`;
       faults.push({ kind: "merged-annotations", file, detail });
-      byFile.set(file, { ...held, objects: [...held.objects, ...further] });
+      for (const object of further) {
+        objects.push(object);
+        keys.add(keyOf(object));
+      }
       continue;
     }
-    const detail = `in ${held.split ?? "no split"} and ${image.split ?? "no split"}`;
+    const detail = `in ${split ?? "no split"} and ${image.split ?? "no split"}`;
     shared.push({ kind: "shared-image", file, detail });
-    if (HELD_OUT.indexOf(image.split) < HELD_OUT.indexOf(held.split)) byFile.set(file, image);
+    if (HELD_OUT.indexOf(image.split) < HELD_OUT.indexOf(split)) {
+      byFile.set(file, { image, objects: [...image.objects] });
+    }
   }
-  const once = [...byFile.values()].sort((a, b) => (a.file < b.file ? -1 : 1));
+  const once = [...byFile.values()]
+    .map(({ image, objects }): RawImage => ({ ...image, objects }))
+    .sort((a, b) => (a.file < b.file ? -1 : 1));
   if (trained.size === 0 || once.some(({ split }) => split === "train" || split === undefined)) {
     faults.push(...shared);
     return once;
@@ -143,6 +160,9 @@ function framesOf(images: readonly Usable[]): (raw: RawImage) => Frame | undefin
   };
 }
 
+/** Classes named in a line. */
+const NAMED = 20;
+
 /** Faults for classes whose names are the same but for case, spaces and marks. */
 function similarClasses(classes: readonly string[]): readonly DetectionFault[] {
   const byKey = new Map<string, string[]>();
@@ -151,13 +171,13 @@ function similarClasses(classes: readonly string[]): readonly DetectionFault[] {
       .normalize("NFKC")
       .toLowerCase()
       .replace(/[\s_\-.]+/g, "");
-    byKey.set(key, [...(byKey.get(key) ?? []), name]);
+    append(byKey, key, name);
   }
   return [...byKey.values()].flatMap((names): DetectionFault[] => {
     const [first, ...others] = names;
     return first === undefined || others.length === 0
       ? []
-      : [{ kind: "similar-classes", file: first, detail: `and ${others.join(", ")}` }];
+      : [{ kind: "similar-classes", file: first, detail: `and ${firstNames(others, NAMED)}` }];
   });
 }
 
@@ -301,8 +321,8 @@ function heldIn(files: readonly string[]): string {
   }
   if (counts.size === 0) return "the folder is empty";
   const kinds = [...counts].sort(([, a], [, b]) => b - a);
-  const shown = kinds.slice(0, COUNTED).map(([kind, count]) => `${count} ${kind}`);
-  return `found ${shown.join(", ")}${kinds.length > COUNTED ? ", …" : ""}`;
+  const shown = kinds.map(([kind, count]) => `${count} ${kind}`);
+  return `found ${firstNames(shown, COUNTED)}`;
 }
 
 /**
@@ -477,10 +497,9 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
 
 /** A line that names the classes of which no object is learnt from, where there are some. */
 function unseenClasses({ classes, splits: { train } }: DetectionSet): readonly string[] {
-  const seen = new Set<number>();
-  for (let i = 0; i < train.count; i++) for (const label of train.annotations(i).labels) seen.add(label);
+  const seen = occurringLabels([train]);
   const unseen = classes.filter((_, label) => !seen.has(label));
-  return unseen.length === 0 ? [] : [`classes without an object to learn from: ${unseen.join(", ")}`];
+  return unseen.length === 0 ? [] : [`classes without an object to learn from: ${firstNames(unseen, NAMED)}`];
 }
 
 function describeDivision(drawn: readonly SplitName[], seed: number): string {

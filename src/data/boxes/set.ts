@@ -1,6 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { nearest } from "../../nearest.ts";
+import { firstNames } from "../../printable.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { Tensor } from "../../tensor/graph.ts";
 import type { SplitName } from "../sources/data-set.ts";
@@ -81,8 +82,7 @@ export function countFaults(faults: readonly DetectionFault[]): ReadonlyMap<Faul
 export function faultLines(faults: readonly DetectionFault[], most = 4): readonly string[] {
   return [...countFaults(faults)].map(([kind, count]) => {
     const files = [...new Set(faults.filter((fault) => fault.kind === kind).map(({ file }) => file))];
-    const more = files.length > most ? ", …" : "";
-    return `${FAULTS[kind]}: ${count} (${files.slice(0, most).join(", ")}${more})`;
+    return `${FAULTS[kind]}: ${count} (${firstNames(files, most)})`;
   });
 }
 
@@ -353,11 +353,10 @@ export function lazySplit(
  */
 export function withClasses(set: DetectionSet, classes: readonly string[], whose: string): DetectionSet {
   if (set.classes.join("\n") === classes.join("\n")) return set;
-  const numbers = set.classes.map((name) => classes.indexOf(name));
-  const splits = Object.values(set.splits);
-  const unknown = set.classes.filter(
-    (_, label) => numbers[label] === -1 && splits.some((split) => occurs(split, label)),
-  );
+  const numberOf = new Map(classes.map((name, number) => [name, number]));
+  const numbers = set.classes.map((name) => numberOf.get(name) ?? -1);
+  const occurring = occurringLabels(Object.values(set.splits));
+  const unknown = set.classes.filter((_, label) => numbers[label] === -1 && occurring.has(label));
   const [first] = unknown;
   if (first !== undefined) {
     const meant = nearest(first, classes);
@@ -424,9 +423,15 @@ export function landmarkCount({ splits }: Pick<DetectionSet, "splits">): number 
   return 0;
 }
 
-function occurs(split: DetectionSplit, label: number): boolean {
-  for (let index = 0; index < split.count; index++) {
-    if (split.annotations(index).labels.includes(label)) return true;
+/** The numbers of the classes of which there is an object. */
+export function occurringLabels(
+  splits: readonly Pick<DetectionSplit, "count" | "annotations">[],
+): ReadonlySet<number> {
+  const labels = new Set<number>();
+  for (const split of splits) {
+    for (let index = 0; index < split.count; index++) {
+      for (const label of split.annotations(index).labels) labels.add(label);
+    }
   }
-  return false;
+  return labels;
 }

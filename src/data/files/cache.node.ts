@@ -43,8 +43,14 @@ export function cacheName(url: string): string {
   const plain = last.replace(/[^A-Za-z0-9_.-]+/g, "-");
   const [, stem = "", extension = ""] = /^(.*?)((?:\.[A-Za-z0-9]{1,12})?)$/.exec(plain) ?? [];
   const readable = stem.replace(/^[.-]+|[.-]+$/g, "").slice(0, READABLE);
-  const digest = createHash("sha256").update(url).digest("hex").slice(0, 20);
+  const digest = createHash("sha256").update(bytesOf(url)).digest("hex").slice(0, 20);
   return `weights-${readable === "" ? "file" : readable}-${digest}${extension}`;
+}
+
+/** UTF-8 has no bytes for halves of surrogate pairs: a text with some is told from others by its UTF-16 units. */
+function bytesOf(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  return bytes.toString() === text ? bytes : Buffer.from(text, "utf16le");
 }
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);

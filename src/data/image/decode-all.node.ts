@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
+import { firstNames } from "../../printable.ts";
 import { elementCount } from "../../tensor/array.ts";
 import type { Decoded } from "./decode.node.ts";
 import {
@@ -168,8 +169,7 @@ export function unreadLines(
       [least, most] = [Math.min(least, error.extent[0]), Math.max(most, error.extent[1])];
     }
   }
-  const shown = (names: readonly string[]) =>
-    `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ", …" : ""}`;
+  const shown = (names: readonly string[]) => firstNames(names, NAMED);
   return [
     ...(damaged.length === 0 ? [] : [`${damaged.length} unreadable: ${shown(damaged)}`]),
     ...(ranged.length === 0

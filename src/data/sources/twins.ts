@@ -1,3 +1,4 @@
+import { append } from "../../append.ts";
 import type { SplitName } from "./data-set.ts";
 
 // Twins: the same picture under several names. One in training and one held out make what is measured too good.
@@ -167,7 +168,7 @@ function smallestFamily(
   const members = new Map<number, number[]>();
   for (const position of positions) {
     const first = families[position] ?? position;
-    members.set(first, [...(members.get(first) ?? []), position]);
+    append(members, first, position);
   }
   if (members.size < 2) return undefined;
   const [smallest] = [...members.values()].sort((a, b) => a.length - b.length);

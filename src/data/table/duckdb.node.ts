@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { extname, resolve } from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { DataError, EidosError, OptionError } from "../../errors.ts";
+import { shortened } from "../../printable.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
 import { sqlDateFormat } from "./columns/dates.ts";
 import { findColumns } from "./columns/find.node.ts";
@@ -52,51 +53,12 @@ interface TableSource {
 function duckDbError(error: unknown, label: string): DataError {
   const message = error instanceof Error ? error.message : String(error);
   const lines = message.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("LINE"));
-  const reason = lines.slice(0, /CSV Error/.test(message) ? 3 : 1).join(" ");
+  // A line of a file that it quotes may be of any length.
+  const reason = lines
+    .slice(0, /CSV Error/.test(message) ? 3 : 1)
+    .map(shortened)
+    .join(" ");
   return new DataError(`${label}: ${reason}`, { cause: error });
-}
-
-/** Uneven lines that a message shows, and that are counted. */
-const UNEVEN = { shown: 3, counted: 1000 } as const;
-
-/** The lines of a file of text that have more or fewer cells than the table has columns; undefined where there are none. */
-async function unevenLines(
-  connection: DuckDBConnection,
-  from: string,
-  label: string,
-): Promise<DataError | undefined> {
-  const kept = from.replace(/\)$/, `, store_rejects = true, rejects_limit = ${UNEVEN.counted})`);
-  // What is wrong with the whole file stays as DuckDB says it.
-  const read = await connection
-    .runAndReadAll(`select count(*) from (select * from ${kept})`)
-    .catch(() => undefined);
-  if (read === undefined) return undefined;
-  const rejected = await connection.runAndReadAll(
-    "select line, csv_line, error_message from reject_errors where error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS') order by line",
-  );
-  const lines = rejected.getRows().map(([line, text, message]) => {
-    const [, expected = "", found = ""] = /Columns: (\d+) Found: (\d+)/.exec(String(message)) ?? [];
-    const shown = String(text);
-    return {
-      line: String(line),
-      expected,
-      found,
-      text: shown.length > 40 ? `${shown.slice(0, 40)}…` : shown,
-    };
-  });
-  const [first] = lines;
-  if (first === undefined) return undefined;
-  const shown = lines
-    .slice(0, UNEVEN.shown)
-    .map(
-      ({ line, found, text }) =>
-        `line ${line} has ${found} cell${found === "1" ? "" : "s"} (${JSON.stringify(text)})`,
-    );
-  const rest = lines.length - shown.length;
-  const more = rest > 0 ? `, and ${rest}${lines.length < UNEVEN.counted ? "" : " or more"} more` : "";
-  return new DataError(
-    `${label}: ${shown.join(", ")}${more}, where the table has ${first.expected} columns. Correct or remove ${lines.length === 1 ? "it" : "them"}, put cells that hold a delimiter in double quotes, or name what stands between cells (--delimiter)`,
-  );
 }
 
 /** Where a table comes from: a file, a query, or a query over a file that it calls `data`. */
@@ -409,7 +371,7 @@ async function openFile(
     : await formatsOf(connection, csv.from, csv.columns, csv.delimiter, place).catch(
         async (error: unknown) => {
           const isUneven = /CSV Error[\s\S]*Expected Number of Columns/.test(String(error));
-          const uneven = isUneven ? await unevenLines(connection, csv.from, path) : undefined;
+          const uneven = isUneven ? await csv.uneven() : undefined;
           throw uneven ?? sourceError(error, place, path);
         },
       );

@@ -1,6 +1,7 @@
 import { DataError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { nearest } from "../../nearest.ts";
+import { firstNames } from "../../printable.ts";
 import type { Random } from "../../random.ts";
 import { type Column, columnWidth, gapsOfColumn, tableWidth } from "../sources/columns.ts";
 import type { RowShare } from "../sources/shard.ts";
@@ -254,7 +255,7 @@ type NamedTable = Pick<Table, "label" | "rowName">;
 /** What is wrong with a cell that its column cannot hold. */
 function faultOf(column: Column, cell: unknown): string {
   if (column.kind === "categorical") {
-    const known = `${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""}`;
+    const known = firstNames(column.categories, 8);
     return `the category ${JSON.stringify(cell)} was not there in training (${known})`;
   }
   const isDate = column.kind === "numeric" && column.cells?.of.kind === "date";

@@ -1,4 +1,5 @@
 import { DataError } from "../../errors.ts";
+import { firstNames } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { type Column, tableWidth } from "../sources/columns.ts";
@@ -101,7 +102,7 @@ function checkClasses(
     const position = positions.get(String(cells[row]));
     if (position !== undefined) return position;
     throw new DataError(
-      `${table.label}: column "${column}", ${table.rowName(rows.firstRow + row)}: the class ${JSON.stringify(cells[row])} was not there in training (${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""})`,
+      `${table.label}: column "${column}", ${table.rowName(rows.firstRow + row)}: the class ${JSON.stringify(cells[row])} was not there in training (${firstNames(names, 8)})`,
     );
   });
 }

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { OptionError } from "../../errors.ts";
-import { counted } from "../../memory.ts";
+import { memoryLimit } from "../../memory.node.ts";
+import { checkMemory, counted, FLOAT_BYTES, showCount } from "../../memory.ts";
+import { firstNames } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import {
   type BinaryColumn,
@@ -57,6 +59,28 @@ function numbersOf(rows: readonly Rows[], column: number, count: number): Float6
   return whole;
 }
 
+/** Refuses a table whose rows, encoded, would not fit into memory: each category is a number of each row. @throws MemoryError */
+function checkWidth(
+  columns: readonly Column[],
+  { label, count, width }: { readonly label: string; readonly count: number; readonly width: number },
+): void {
+  const categorical = columns.filter((column) => column.kind === "categorical");
+  const [most] = categorical.toSorted((a, b) => b.categories.length - a.categories.length);
+  const widest =
+    most === undefined
+      ? ""
+      : `, ${showCount(most.categories.length)} of them the categories of "${most.name}"`;
+  checkMemory(
+    {
+      what: `${label}: ${showCount(count)} rows of ${showCount(width)} numbers${widest}`,
+      bytes: count * width * FLOAT_BYTES,
+      instead:
+        "pool rare categories (--pool-rare), make fewer of long texts (--hash-text), or leave columns out (--columns)",
+    },
+    memoryLimit(),
+  );
+}
+
 /**
  * A table by file (CSV, TSV, Parquet, JSON) or SQL query (DuckDB), or a folder with a table for each split. Numeric
  * columns are standardized by the training split; categorical ones must be declared and become noisy one-hot codes (see
@@ -81,6 +105,7 @@ export async function openTable(
   );
   const columns = stored ?? found.map((column, i) => columnOf(column, cells[i] ?? [], parts.train));
   const width = tableWidth(columns);
+  checkWidth(columns, { label: table.label, count, width });
   const store = new Float32Array(count * width);
   const values = valuesOfRows(columns, { firstRow: 0, count, columns: cells }, table);
   encodeRows(columns, values, new Random(seed).split("table"), { target: store, firstRow: 0 });
@@ -116,8 +141,7 @@ export async function openTable(
 const NAMED = 8;
 
 /** Names of columns as a line shows them. */
-const named = (names: readonly string[]): string =>
-  `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ", …" : ""}`;
+const named = (names: readonly string[]): string => firstNames(names, NAMED);
 
 /** Lines on what models see of the columns: gaps, scales, whole numbers, constants. */
 function columnLines(

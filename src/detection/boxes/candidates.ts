@@ -1,3 +1,4 @@
+import { append } from "../../append.ts";
 import { OptionError } from "../../errors.ts";
 import { boxCount } from "./boxes.ts";
 
@@ -83,9 +84,7 @@ export function classMembers(
   const members = new Map<number, number[]>();
   for (let i = 0; i < count; i++) {
     const label = classes[places[i] ?? 0] ?? 0;
-    const list = members.get(label);
-    if (list === undefined) members.set(label, [i]);
-    else list.push(i);
+    append(members, label, i);
   }
   return [...members.values()].map((list) => Uint32Array.from(list));
 }

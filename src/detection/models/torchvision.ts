@@ -2,7 +2,7 @@ import { scaledChannels } from "../../backbones/backbone.ts";
 import { isPublished, PUBLISHED_NAMES } from "../../backbones/published/index.ts";
 import { likelyArchitecture, publishedOf } from "../../backbones/published/names.ts";
 import { OptionError, WeightsError } from "../../errors.ts";
-import { shortened } from "../../printable.ts";
+import { firstNames, shortened } from "../../printable.ts";
 import type { State } from "../../program/program.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { showShape } from "../../tensor/shape.ts";
@@ -103,9 +103,8 @@ function modelOf(state: State, fileName: string): TorchvisionModel {
   if (look !== undefined) throw new WeightsError(`${fileName}: looks like ${look}`);
   const found = MARKS.find(({ mark }) => state.has(mark));
   if (found !== undefined && state.has(FIRST)) return found.model;
-  const shown = names.slice(0, 4).map(shortened);
   throw new WeightsError(
-    `${fileName}: no detector of torchvision with a ResNet and a pyramid by its ${names.length} tensors (${shown.join(", ")}${names.length > 4 ? ", …" : ""}); ${readable()}`,
+    `${fileName}: no detector of torchvision with a ResNet and a pyramid by its ${names.length} tensors (${firstNames(names.map(shortened), 4)}); ${readable()}`,
   );
 }
 

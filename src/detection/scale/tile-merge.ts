@@ -1,3 +1,4 @@
+import { append } from "../../append.ts";
 import { OptionError } from "../../errors.ts";
 import { area, type Box, boxAt, enclosing, intersection, iou } from "../boxes/boxes.ts";
 import { candidatesOf } from "../boxes/candidates.ts";
@@ -85,9 +86,7 @@ export class BoxCells<Entry extends { readonly rank: number; readonly own: Box }
     for (let row = top; row <= bottom; row++) {
       for (let column = left; column <= right; column++) {
         const key = cellKey(row, column);
-        const list = cells.get(key);
-        if (list === undefined) cells.set(key, [entry]);
-        else list.push(entry);
+        append(cells, key, entry);
         this.entries++;
       }
     }

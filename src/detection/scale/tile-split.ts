@@ -1,3 +1,4 @@
+import { append } from "../../append.ts";
 import { Bands } from "../../data/boxes/bands.ts";
 import {
   type Annotations,
@@ -177,9 +178,7 @@ export function tileSplit(split: DetectionSplit, options: TileSplitOptions): Til
     for (const i of whole.labels.keys()) {
       let isSeen = hasWhole;
       for (const tile of grid.touched(boxAt(whole.boxes, i))) {
-        const own = objects.get(first + tile);
-        if (own === undefined) objects.set(first + tile, [i]);
-        else own.push(i);
+        append(objects, first + tile, i);
         isSeen ||= shareWithin(whole, i, windowOf(grid.at(tile))) >= visible;
       }
       if (whole.crowd[i] === 1) continue;

@@ -1,5 +1,6 @@
 import { OptionError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
+import { firstNames } from "../../printable.ts";
 import { areaUnderRoc } from "../roc.ts";
 import { type BoostingTarget, boosting } from "./boosting.ts";
 import { columnPairs, pickCells, type TableCells } from "./cells.ts";
@@ -79,7 +80,7 @@ export function trainOnSynthetic(
   if (k < 0) {
     const meant = nearest(target, names);
     throw new OptionError(
-      `option target: there is no column ${JSON.stringify(target)}${meant === undefined ? `; there are ${names.slice(0, 12).join(", ")}${names.length > 12 ? ", …" : ""}` : `; did you mean ${meant}?`}`,
+      `option target: there is no column ${JSON.stringify(target)}${meant === undefined ? `; there are ${firstNames(names, 12)}` : `; did you mean ${meant}?`}`,
     );
   }
   if (names.length < 2) throw new OptionError("option target: there is no other column to predict it of");

@@ -1,3 +1,4 @@
+import { append } from "../../append.ts";
 import type { MeanLikelihood } from "../../metrics/index.ts";
 import { significant } from "../statistics.ts";
 import type { Better, Leaderboard, LeaderboardMeasure, LeaderboardRow } from "./input.ts";
@@ -211,7 +212,7 @@ export function distanceColumns(board: Leaderboard): readonly TableColumn[] {
 function likelihoodDetails(rows: readonly FinishedRow[]): readonly string[] {
   const names = new Map<string, string[]>();
   for (const { name, likelihoodDetail: detail } of rows) {
-    if (detail !== undefined) names.set(detail, [...(names.get(detail) ?? []), name]);
+    if (detail !== undefined) append(names, detail, name);
   }
   return [...names].map(([detail, models]) => `${models.join(", ")}: ${detail}`);
 }

@@ -1,3 +1,4 @@
+import { append } from "../../append.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { Runtime } from "../../program/runtime.ts";
@@ -188,9 +189,7 @@ export function drawRows(labels: ArrayLike<number>, count: number, random: Rando
   const ofClass = new Map<number, number[]>();
   for (const position of random.permutation(labels.length)) {
     const label = labels[position] ?? 0;
-    const rows = ofClass.get(label);
-    if (rows === undefined) ofClass.set(label, [position]);
-    else rows.push(position);
+    append(ofClass, label, position);
   }
   const drawn: number[] = [];
   for (let turn = 0; drawn.length < count; turn++) {

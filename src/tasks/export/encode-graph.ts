@@ -1,3 +1,4 @@
+import { append } from "../../append.ts";
 import {
   type BinaryColumn,
   type CategoricalColumn,
@@ -62,7 +63,7 @@ function drawAll(
   const byDraws = new Map<number, Column[]>();
   for (const column of noisy) {
     const draws = Math.max(few, drawsOf(column));
-    byDraws.set(draws, [...(byDraws.get(draws) ?? []), column]);
+    append(byDraws, draws, column);
   }
   const drawn = new Map<Column, GraphValue>();
   for (const [draws, group] of byDraws) {

@@ -4,6 +4,7 @@ import { memoryLimit } from "../../memory.node.ts";
 import { counted } from "../../memory.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { initialState, namedTensors } from "../../nn/module.ts";
+import { firstNames } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import { sameShape } from "../../tensor/shape.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -71,12 +72,7 @@ export async function withOwnClasses(
     start: new Map([...start.start, ...renewed]),
     report: [
       ...start.report,
-      `${counted(renewed.length, "tensor")} of classes begun afresh: the run ${folder} finds ${shown(before)}, the data has ${shown(names)}`,
+      `${counted(renewed.length, "tensor")} of classes begun afresh: the run ${folder} finds ${firstNames(before, 3)}, the data has ${firstNames(names, 3)}`,
     ],
   };
-}
-
-/** Names of classes on a line. */
-function shown(names: readonly string[]): string {
-  return `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
 }

@@ -5,6 +5,7 @@ import { encodeValue, valueOfCell } from "../../data/table/codec/index.ts";
 import { OptionError } from "../../errors.ts";
 import type { SampleOptions } from "../../model/capabilities.ts";
 import { nearest } from "../../nearest.ts";
+import { firstNames } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -105,9 +106,8 @@ function writeValue(
           : "numbers";
     throw new OptionError(`option given: column ${column.name} holds ${what}, not ${JSON.stringify(value)}`);
   }
-  const shown = column.categories.slice(0, 8).join(", ");
   throw new OptionError(
-    `option given: column ${column.name} has no category ${JSON.stringify(value)}; there are ${shown}${column.categories.length > 8 ? ", …" : ""}`,
+    `option given: column ${column.name} has no category ${JSON.stringify(value)}; there are ${firstNames(column.categories, 8)}`,
   );
 }
 

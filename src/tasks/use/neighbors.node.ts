@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { append } from "../../append.ts";
 import type { ImageChanges } from "../../data/image/changes.node.ts";
 import { decodeLike } from "../../data/image/decode.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
@@ -262,9 +263,7 @@ export async function nearDuplicates(
   );
   const groups = new Map<number, string[]>();
   for (const [i, name] of names.entries()) {
-    const group = groups.get(rootOf(i));
-    if (group === undefined) groups.set(rootOf(i), [name]);
-    else group.push(name);
+    append(groups, rootOf(i), name);
   }
   return {
     threshold,

@@ -114,6 +114,11 @@ describe("a name in the cache", () => {
     nastyName,
   );
 
+  test("is its own where halves of surrogate pairs are all that differs", () => {
+    expect(cacheName("https://example.org/\ud800")).not.toBe(cacheName("https://example.org/\udbff"));
+    expect(cacheName("https://example.org/\ud83d\ude00")).not.toBe(cacheName("https://example.org/\ufffd"));
+  });
+
   test("is one that every file system takes, within the folder, and its own", () => {
     fc.assert(
       fc.property(address, address, (one, other) => {

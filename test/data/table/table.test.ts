@@ -14,7 +14,7 @@ import {
 } from "../../../src/data/table/stream.node.ts";
 import { openTable } from "../../../src/data/table/table.node.ts";
 import { writeTable } from "../../../src/data/table/write.node.ts";
-import { DataError, OptionError } from "../../../src/errors.ts";
+import { DataError, MemoryError, OptionError } from "../../../src/errors.ts";
 import { Random } from "../../../src/random.ts";
 
 let folder = "";
@@ -172,6 +172,24 @@ describe("bad input", () => {
       "a,b\n1,2\n3\n4,5,6\n7,8\n9\n10,11,12\n",
       /uneven\.csv: line 3 has 1 cell \("3"\), line 4 has 3 cells \("4,5,6"\), line 6 has 1 cell \("9"\), and 1 more, where the table has 2 columns\..*--delimiter/,
     ],
+    [
+      "a line of many cells",
+      "wide.csv",
+      `a,b\n1,2\n${"3,".repeat(100_000)}3\n5\n`,
+      /wide\.csv: line 3 has 100001 cells \("3,3,[3,]*…"\), line 4 has 1 cell \("5"\), where the table has 2 columns/,
+    ],
+    [
+      "uneven lines amid comments and quotes",
+      "quotes.csv",
+      'a,b\n1,"x, ""y""\nz"\n# a comment\n\n4,5,6\n7,"8,9"\n',
+      /quotes\.csv: line 6 has 3 cells \("4,5,6"\), where the table has 2 columns/,
+    ],
+    [
+      "a line longer than DuckDB reads",
+      "long.csv",
+      `a,b\n1,2\n${"3".repeat(3_000_000)},4\n`,
+      /^.{0,700}long\.csv: .{0,700}Maximum line size.{0,300}$/s,
+    ],
     ["equal names", "twice.csv", "a,A\n1,2\n", /two columns are called "A"/],
     ["broken JSON", "broken.json", '[{"a": 1}, {"a"', /broken\.json: /],
     ["what is no Parquet", "fake.parquet", "no parquet at all", /fake\.parquet: /],
@@ -180,6 +198,25 @@ describe("bad input", () => {
     const opened = openTable({ path: await file(name, text) }, { rows: "complete" });
     await expect(opened).rejects.toThrow(DataError);
     await expect(opened).rejects.toThrow(message);
+  });
+
+  test("more categories than memory holds", async () => {
+    const memory = process.env.EIDOS_MEMORY;
+    process.env.EIDOS_MEMORY = "100MB";
+    try {
+      const path = await file(
+        "codes.csv",
+        `a,code\n${Array.from({ length: 8_000 }, (_, i) => `${i},c${i}`).join("\n")}\n`,
+      );
+      const opened = openTable({ path }, { categorical: ["code"] });
+      await expect(opened).rejects.toThrow(MemoryError);
+      await expect(opened).rejects.toThrow(
+        /codes\.csv: 8,000 rows of 8,001 numbers, 8,000 of them the categories of "code": needs at least 256 MB .* allows 100 MB; .*--pool-rare/,
+      );
+    } finally {
+      if (memory === undefined) delete process.env.EIDOS_MEMORY;
+      else process.env.EIDOS_MEMORY = memory;
+    }
   });
 
   test("missing file, column, category; wrong type; bad query; bad option", async () => {

@@ -1,3 +1,4 @@
+import { append } from "../../../append.ts";
 import { DataError } from "../../../errors.ts";
 import { isRecord } from "../../../options.ts";
 import type { PixelSize, RawBox } from "../check.ts";
@@ -134,7 +135,7 @@ export class CocoText {
       if (!known.success) continue;
       const { id, file_name } = known.data;
       const path = files.images.find(file_name, folders);
-      this.entries.set(path, [...(this.entries.get(path) ?? []), { index, id }]);
+      append(this.entries, path, { index, id });
       if (fileNameOf(file_name) === fileNameOf(path)) {
         this.prefixes.set(
           folderOf(path),
@@ -145,9 +146,7 @@ export class CocoText {
     for (const [index, annotation] of annotations.entries()) {
       if (!isRecord(annotation)) continue;
       const key = String(annotation.image_id);
-      const own = this.byImage.get(key);
-      if (own === undefined) this.byImage.set(key, [index]);
-      else own.push(index);
+      append(this.byImage, key, index);
     }
   }
 

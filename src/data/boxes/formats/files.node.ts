@@ -1,4 +1,5 @@
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
+import { append } from "../../../append.ts";
 import { DataError } from "../../../errors.ts";
 import { DataFolder, type FolderOptions, listBelow } from "../../files/data-folder.node.ts";
 import { FILE_KINDS, type FileKind } from "../../files/files.node.ts";
@@ -105,6 +106,8 @@ class ImageIndex {
   /** Images that were found by another spelling of their name, and what they were called. */
   readonly respelled = new Map<string, string>();
   private readonly root: string;
+  /** Parts of the path of the deepest image. */
+  private readonly deepest: number;
   private readonly byName = new Map<string, string[]>();
   private readonly byStem = new Map<string, string>();
   private readonly byNameStem = new Map<string, string[]>();
@@ -113,14 +116,10 @@ class ImageIndex {
   constructor(root: string, paths: readonly string[]) {
     this.root = root;
     this.paths = new Set(paths);
-    const add = (map: Map<string, string[]>, key: string, path: string) => {
-      const same = map.get(key);
-      if (same === undefined) map.set(key, [path]);
-      else same.push(path);
-    };
+    this.deepest = paths.reduce((most, path) => Math.max(most, path.split("/").length), 0);
     for (const path of paths) {
-      add(this.byName, fileNameOf(path), path);
-      add(this.byNameStem, stemOf(fileNameOf(path)), path);
+      append(this.byName, fileNameOf(path), path);
+      append(this.byNameStem, stemOf(fileNameOf(path)), path);
       if (!this.byStem.has(stemOf(path))) this.byStem.set(stemOf(path), path);
     }
   }
@@ -144,7 +143,8 @@ class ImageIndex {
       if (this.paths.has(path)) return path;
     }
     const parts = plain.split("/");
-    for (let first = 1; first < parts.length - 1; first++) {
+    // No image is below more folders than the deepest; a name may have any number.
+    for (let first = Math.max(1, parts.length - this.deepest); first < parts.length - 1; first++) {
       const path = parts.slice(first).join("/");
       if (this.paths.has(path)) return path;
     }
@@ -191,9 +191,7 @@ class ImageIndex {
       const key = looseKey(path);
       const name = fileNameOf(key);
       for (const each of [key, `${stemOf(key)}.*`, `*/${name}`, `*/${stemOf(name)}.*`]) {
-        const same = keys.get(each);
-        if (same === undefined) keys.set(each, [path]);
-        else same.push(path);
+        append(keys, each, path);
       }
     }
     this.loose = keys;

@@ -1,6 +1,7 @@
 import { realpath, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { parseDocument } from "yaml";
+import { append } from "../../../append.ts";
 import { DataError } from "../../../errors.ts";
 import { isWithin } from "../../files/data-folder.node.ts";
 import {
@@ -68,7 +69,7 @@ export class MarkFiles {
   /** Files that hold annotations of several photos. */
   private sources: readonly string[];
   private known: readonly string[];
-  private readonly raw = new Map<string, readonly RawImage[]>();
+  private readonly raw = new Map<string, RawImage[]>();
   private hasYaml: boolean | undefined;
   private readonly texts = new Map<
     string,
@@ -94,7 +95,7 @@ export class MarkFiles {
     this.existing = new Set(files.all);
     this.known = classes;
     this.sources = sources;
-    for (const image of images) this.raw.set(image.file, [...(this.raw.get(image.file) ?? []), image]);
+    for (const image of images) append(this.raw, image.file, image);
   }
 
   /** The classes, as they were read or written last. */

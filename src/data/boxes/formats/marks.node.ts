@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { append } from "../../../append.ts";
 import type { PixelSize, RawBox, RawObject } from "../check.ts";
 
 // Objects of a photo as they are edited: what a file holds besides goes along with them, and comes back as it was.
@@ -82,7 +83,7 @@ export function paired<E extends { readonly text: string }>(
   marks: readonly Mark[],
 ): { readonly held: ReadonlyMap<E, Mark>; readonly added: readonly Mark[] } {
   const free = new Map<string, E[]>();
-  for (const entry of shown) free.set(entry.text, [...(free.get(entry.text) ?? []), entry]);
+  for (const entry of shown) append(free, entry.text, entry);
   const held = new Map<E, Mark>();
   const added: Mark[] = [];
   for (const mark of marks) {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { append } from "../../../append.ts";
 import { DataError } from "../../../errors.ts";
 import { FILE_KINDS } from "../../files/files.node.ts";
 import { type SplitName, splitNamed } from "../../sources/data-set.ts";
@@ -116,7 +117,13 @@ async function readSplitLists(
 export async function readVoc(files: DetectionFiles, sources: readonly string[]): Promise<RawDetections> {
   const faults: DetectionFault[] = [];
   const images: RawImage[] = [];
+  /** What files say, read once however often they are listed. */
+  const known = new Map<string, Omit<RawImage, "split"> | undefined>();
   const read = async (source: string): Promise<Omit<RawImage, "split"> | undefined> => {
+    if (!known.has(source)) known.set(source, await readSource(source));
+    return known.get(source);
+  };
+  const readSource = async (source: string): Promise<Omit<RawImage, "split"> | undefined> => {
     try {
       const { filename, declared, objects } = parseVoc(await readText(files, source), source);
       return { file: imageOf(files, source, filename), source, declared, objects };
@@ -130,9 +137,7 @@ export async function readVoc(files: DetectionFiles, sources: readonly string[])
   const byBase = new Map<string, string[]>();
   for (const source of sources) {
     const base = baseOf(source) ?? folderOf(source);
-    const same = byBase.get(base);
-    if (same === undefined) byBase.set(base, [source]);
-    else same.push(source);
+    append(byBase, base, source);
   }
   for (const [base, own] of byBase) {
     const byId = new Map(

@@ -1,8 +1,10 @@
+import type { DataError } from "../../../errors.ts";
 import { quoteFile, quoteText } from "../database.node.ts";
 import type { ReadingOptions } from "../reading.ts";
 import type { TableSourceColumn } from "../rows.node.ts";
 import { findDialect } from "./dialect.ts";
 import { copyAsUtf8, findEncoding, firstText, namedEncoding } from "./encoding.node.ts";
+import { unevenLines } from "./uneven.node.ts";
 
 /** A file of text as DuckDB reads it. */
 interface CsvSource {
@@ -14,6 +16,8 @@ interface CsvSource {
   readonly paths: readonly string[];
   /** Lines for a person on what was found, guessed or left out. */
   readonly notes: readonly string[];
+  /** What is wrong with lines of more or fewer cells than there are columns; undefined where there are none. */
+  uneven(): Promise<DataError | undefined>;
   /** Removes what was made for reading it. */
   remove(): Promise<void>;
 }
@@ -59,6 +63,7 @@ export async function openCsv(path: string, reading: ReadingOptions, binary: boo
     delimiter,
     paths: [file],
     notes,
+    uneven: () => unevenLines(path, encoding, dialect),
     remove: async () => copy?.remove(),
   };
 }

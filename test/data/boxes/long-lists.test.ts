@@ -1,0 +1,95 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openDetectionFolder } from "../../../src/data/boxes/folder.node.ts";
+import { type DetectionSet, withClasses } from "../../../src/data/boxes/set.ts";
+import { temporaryFolder } from "../../support.ts";
+import { painted, writeImage, writeText } from "./support.ts";
+
+// Lists that are long take the time of their length. With the square of it none of these tests would end.
+
+let root = "";
+beforeAll(async () => {
+  root = await temporaryFolder();
+});
+afterAll(() => rm(root, { recursive: true }));
+
+/** Two images of 40 × 30 pixels in a folder. */
+async function images(folder: string, paths: readonly string[]): Promise<string> {
+  for (const [i, path] of paths.entries()) {
+    await writeImage(join(root, folder), path, painted(40, 30, [60 * i, 90, 120]));
+  }
+  return join(root, folder);
+}
+
+const faultsOf = ({ faults }: DetectionSet, kind: string) => faults.filter((fault) => fault.kind === kind);
+
+test("many classes of one name, and objects of few of them", async () => {
+  const folder = await images("names", ["images/a.png", "images/b.png"]);
+  const names = [...Array.from({ length: 150_000 }, () => "cell"), "mote"];
+  await writeText(folder, "data.yaml", `train: images\nnames: [${names.join(", ")}]\n`);
+  await writeText(folder, "labels/a.txt", "0 0.5 0.5 0.5 0.5\n");
+  await writeText(folder, "labels/b.txt", "150000 0.5 0.5 0.5 0.5\n");
+  const set = await openDetectionFolder(folder);
+  expect(set.classes).toHaveLength(150_001);
+  const [similar] = faultsOf(set, "similar-classes");
+  expect(similar?.detail).toMatch(/^and cell, .*cell, …$/);
+  const lines = set.describe();
+  expect(lines.find((line) => line.startsWith("classes without an object"))).toMatch(/: cell, .*, …$/);
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(1000);
+  const { splits, classes } = withClasses(set, ["mote", "cell"], "the run");
+  const labels = [splits.train, splits.validation].flatMap((split) =>
+    Array.from({ length: split.count }, (_, i) => classes[split.annotations(i).labels[0] ?? -1]),
+  );
+  expect(labels.sort()).toEqual(["cell", "mote"]);
+});
+
+test("many entries of one image, each with an object of its own", async () => {
+  const folder = await images("entries", ["a.png", "b.png"]);
+  const count = 60_000;
+  const entries = Array.from({ length: count }, (_, i) => ({
+    image: i === 0 ? "b.png" : "a.png",
+    annotations: [{ label: "cell", coordinates: { x: 20 + i / count, y: 15, width: 10, height: 10 } }],
+  }));
+  await writeText(folder, "annotations.json", JSON.stringify([...entries, ...entries.slice(-2)]));
+  const set = await openDetectionFolder(folder);
+  const objects = Object.values(set.splits).flatMap((split) =>
+    Array.from({ length: split.count }, (_, i) => split.annotations(i).labels.length),
+  );
+  // All of a.png are different in float64; those that are equal as they are kept count once.
+  expect(Math.max(...objects)).toBe(count - 1);
+  expect(faultsOf(set, "merged-annotations")).toHaveLength(count - 2);
+  expect(faultsOf(set, "repeated-image")).toHaveLength(2);
+});
+
+test("an image that a list names many times is read once", async () => {
+  const folder = await images("voc", ["JPEGImages/a.jpg", "JPEGImages/b.jpg"]);
+  const object =
+    "<object><name>cell</name><bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>20</ymax></bndbox></object>";
+  for (const name of ["a", "b"]) {
+    await writeText(
+      folder,
+      `Annotations/${name}.xml`,
+      `<annotation><filename>${name}.jpg</filename>${object}</annotation>`,
+    );
+  }
+  await writeText(folder, "ImageSets/Main/train.txt", "a\n".repeat(100_000));
+  await writeText(folder, "ImageSets/Main/val.txt", "b\n");
+  const set = await openDetectionFolder(folder);
+  expect([set.splits.train.count, set.splits.validation.count]).toEqual([1, 1]);
+  expect(faultsOf(set, "repeated-image")).toHaveLength(99_999);
+});
+
+test("a path of many folders is that of an image by its end, or of none", async () => {
+  const folder = await images("deep", ["data/obj/a.png", "data/obj/b.png"]);
+  await writeText(folder, "data/obj.names", "cell\n");
+  await writeText(folder, "data/obj/a.txt", "0 0.5 0.5 0.5 0.5\n");
+  await writeText(folder, "data/obj/b.txt", "0 0.5 0.5 0.5 0.5\n");
+  const far = "x/".repeat(100_000);
+  await writeText(folder, "data/train.txt", `data/obj/c.png\n${far}data/obj/a.png\n${far}none.png\n`);
+  await writeText(folder, "data/valid.txt", "data/obj/b.png\n");
+  const set = await openDetectionFolder(folder);
+  expect(set.splits.train.annotations(0).file).toBe("data/obj/a.png");
+  expect(set.splits.train.count).toBe(1);
+  expect(faultsOf(set, "missing-image")).toHaveLength(2);
+});
