@@ -33,6 +33,9 @@ function places(
 /** Elements of a list that is made long: what takes the square of their number takes seconds. */
 const MANY = 50_000;
 
+/** How many times a line comes: fewer where it is long, for what is large takes its time. */
+const timesOf = (line: string): number => Math.min(MANY, Math.ceil(8e6 / (line.length + 1)));
+
 /** A text or number with a count: `name3`, or 7 as 10. */
 function counted<T>(value: T, i: number): T | number | string {
   if (typeof value === "number") return value + i;
@@ -240,7 +243,7 @@ export function changeCsv(text: string, random: Random, strangers: Strangers): C
     text: rows.map((cells) => cells.join(separator)).join("\n"),
   });
   if (random.integer(24) === 0) {
-    const many = Array.from({ length: MANY }, (_, i) =>
+    const many = Array.from({ length: timesOf(row.join()) }, (_, i) =>
       row.map((cell, k) => (k === at ? String(counted(cell, i)) : cell)),
     );
     rows.splice(line - 1, 1, ...many);
@@ -287,7 +290,7 @@ export function changeLines(text: string, random: Random, strangers: Strangers):
     const lines = text.split("\n");
     const own = lines[line - 1] ?? "";
     const counts = random.integer(2) === 0;
-    const many = Array.from({ length: MANY }, (_, i) =>
+    const many = Array.from({ length: timesOf(own) }, (_, i) =>
       counts ? own.replace(word, () => String(counted(word, i))) : own,
     );
     lines.splice(line - 1, 1, many.join("\n"));
