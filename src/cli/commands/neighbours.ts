@@ -106,7 +106,7 @@ export function configure(command: Command): void {
       }
       if (json) return printJson({ run: run.folder, among, distance, found, unreadable });
       if (rows.length > 0) print(showTable(["image", "rank", "neighbor", `${distance} distance`], rows));
-      const fewest = Math.min(...found.map(({ neighbors }) => neighbors.length));
+      const fewest = found.reduce((least, { neighbors }) => Math.min(least, neighbors.length), count);
       if (fewest < count) {
         printLine(
           `${among}: has ${counted(fewest, "image")} beside the one that is looked for, fewer than the ${count} neighbors that were asked for`,

@@ -128,7 +128,7 @@ function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readon
     .map(({ image, objects }): RawImage => ({ ...image, objects }))
     .sort((a, b) => (a.file < b.file ? -1 : 1));
   if (trained.size === 0 || once.some(({ split }) => split === "train" || split === undefined)) {
-    faults.push(...shared);
+    for (const fault of shared) faults.push(fault);
     return once;
   }
   // All that is to be trained on is held out, too: there would be nothing to learn from.
@@ -425,7 +425,9 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   }
   const twins = findTwins(images);
   const { parts, drawn } = divide(images, twins, resolved);
-  faults.push(...twinFaults(images, twins, parts), ...similarClasses(classes));
+  // Of more than a call takes arguments.
+  for (const fault of twinFaults(images, twins, parts)) faults.push(fault);
+  for (const fault of similarClasses(classes)) faults.push(fault);
   const frameOf = framesOf(images);
   const cache = new ImageCache(resolved.cache * 1e6);
   const classOf = classNumbers(listed, classes);

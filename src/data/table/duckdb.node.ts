@@ -6,8 +6,14 @@ import { shortened } from "../../printable.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
 import { sqlDateFormat } from "./columns/dates.ts";
 import { findColumns } from "./columns/find.node.ts";
-import { MISSING } from "./columns/missing.ts";
-import { COUNTED, type NumberCounts, numberFormats, sqlPlainNumber } from "./columns/numbers.ts";
+import { MISSING, missingTest } from "./columns/missing.ts";
+import {
+  COUNTED,
+  type NumberCounts,
+  type NumberFormat,
+  numberFormats,
+  sqlPlainNumber,
+} from "./columns/numbers.ts";
 import type { TableColumn } from "./columns/schema.ts";
 import { openCsv } from "./csv/source.node.ts";
 import { lockDatabase, openDatabase, patternOf, quoteFile, quoteName, quoteText } from "./database.node.ts";
@@ -80,24 +86,47 @@ export interface OpenTable extends Table {
   close(): Promise<void>;
 }
 
-/** What a column is in a query. */
-function cellExpression(
-  { name, as, gaps }: Wanted,
-  columns: readonly TableSourceColumn[],
-  missing: string,
-  added: string,
-): string {
+/** How a column is read: what a query selects for it, and its cells by the values of that. */
+interface ColumnReading {
+  readonly select: readonly string[];
+  cells(values: readonly unknown[], texts: readonly unknown[]): readonly unknown[];
+}
+
+const asText = (name: string): string => `cast(${quoteName(name)} as varchar)`;
+
+/** A cell as a number, in SQL; null where it is none. */
+function asNumber(name: string, as: "number" | "bit", format: NumberFormat | undefined): string {
   const column = quoteName(name);
-  const text = `cast(${column} as varchar)`;
-  if (as === "cell") return text;
-  const isGap = `coalesce(list_contains(${missing}, trim(${text})), true)`;
-  if (as === "text") return `if(${isGap}, null, ${text})`;
-  const format = columns.find((known) => known.name === name)?.numbers;
-  const cast = `try_cast(${format === undefined ? column : sqlPlainNumber(text, format)} as double)`;
-  const number = as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
-  if (gaps) return `if(${isGap}, 'nan'::double, ${number})`;
+  const cast = `try_cast(${format === undefined ? column : sqlPlainNumber(asText(name), format)} as double)`;
+  return as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
+}
+
+/**
+ * Gaps are told from the texts of cells, here: a query that does takes DuckDB the square of the number of columns.
+ * @param added texts that are gaps beside those that always are
+ */
+function readingOf(
+  { name, as, gaps = false }: Wanted,
+  format: NumberFormat | undefined,
+  added: readonly string[],
+): ColumnReading {
+  if (as === "cell") return { select: [asText(name)], cells: (values) => values };
+  const isGap = missingTest(added);
+  const text = (cell: unknown) => (typeof cell === "string" ? cell : null);
+  if (as === "text") {
+    return {
+      select: [asText(name)],
+      cells: (values) => values.map((cell) => (isGap(text(cell)) ? null : cell)),
+    };
+  }
+  const number = asNumber(name, as, format);
   // Of the texts that are always gaps, none is a number.
-  return added === "[]" ? number : `if(list_contains(${added}, trim(${text})), null, ${number})`;
+  if (!gaps && added.length === 0) return { select: [number], cells: (values) => values };
+  return {
+    select: [number, asText(name)],
+    cells: (values, texts) =>
+      values.map((value, row) => (isGap(text(texts[row])) ? (gaps ? Number.NaN : null) : value)),
+  };
 }
 
 /**
@@ -127,20 +156,30 @@ export async function openPlace(
 }
 
 /** The texts that are gaps as a list of SQL. A long `in (…)` would become a join for every column. */
-function missingTexts({ reading }: TablePlace, known: readonly string[] = MISSING): string {
-  const all = [...known, ...(reading?.missing ?? []).map((text) => text.trim())];
-  return `[${all.map(quoteText).join(", ")}]`;
-}
+const sqlGaps = (added: readonly string[]): string =>
+  `[${[...MISSING, ...added.map((text) => text.trim())].map(quoteText).join(", ")}]`;
 
 /** Columns whose different values are counted in one query. */
 const COUNTED_AT_ONCE = 32;
+
+/** Where the parts of each size begin, one after the other. */
+function startsOf(sizes: readonly number[]): readonly number[] {
+  let next = 0;
+  return sizes.map((size) => {
+    next += size;
+    return next - size;
+  });
+}
 
 function tableOf(
   connection: DuckDBConnection,
   { label, from, columns, notes }: TableSource,
   place: TablePlace,
 ): Table {
-  const [missing, added] = [missingTexts(place), missingTexts(place, [])];
+  const added = place.reading?.missing ?? [];
+  const formats = new Map(
+    columns.flatMap(({ name, numbers }) => (numbers === undefined ? [] : [[name, numbers] as const])),
+  );
   return {
     label,
     columns,
@@ -149,13 +188,21 @@ function tableOf(
     async *cells(wanted, share) {
       const part = share === undefined ? "" : ` limit ${share.count} offset ${share.first}`;
       try {
-        const result = await connection.stream(
-          `select ${wanted.map((column) => cellExpression(column, columns, missing, added)).join(", ")} from ${from}${part}`,
-        );
+        const readings = wanted.map((column) => readingOf(column, formats.get(column.name), added));
+        const selected = readings.flatMap(({ select }) => select);
+        const result = await connection.stream(`select ${selected.join(", ")} from ${from}${part}`);
+        const starts = startsOf(readings.map(({ select }) => select.length));
         for (;;) {
           const chunk = await result.fetchChunk();
           if (chunk === null || chunk.rowCount === 0) break;
-          yield { count: chunk.rowCount, values: (column) => chunk.getColumnValues(column) };
+          yield {
+            count: chunk.rowCount,
+            values(column) {
+              const [reading, start = 0] = [readings[column], starts[column]];
+              const texts = reading?.select.length === 2 ? chunk.getColumnValues(start + 1) : [];
+              return reading?.cells(chunk.getColumnValues(start), texts) ?? [];
+            },
+          };
         }
       } catch (error) {
         throw sourceError(error, place, label);
@@ -182,10 +229,11 @@ function tableOf(
       const counts: [string, number][] = [];
       for (let first = 0; first < names.length; first += COUNTED_AT_ONCE) {
         const group = names.slice(first, first + COUNTED_AT_ONCE);
-        const texts = group.map((name) =>
-          cellExpression({ name, as: "text", gaps: true }, columns, missing, added),
-        );
-        const asked = texts.map((text) => `count(distinct ${text})`).join(", ");
+        const gaps = sqlGaps(added);
+        const asked = group
+          .map(asText)
+          .map((text) => `count(distinct if(list_contains(${gaps}, trim(${text})), null, ${text}))`)
+          .join(", ");
         const [answer = []] = (await connection.runAndReadAll(`select ${asked} from ${from}`)).getRows();
         for (const [i, name] of group.entries()) counts.push([name, Number(answer[i])]);
       }
@@ -318,7 +366,7 @@ async function createDataView(
     missing: place.reading?.missing ?? [],
     purpose: "types",
   });
-  const missing = missingTexts(place);
+  const missing = sqlGaps(place.reading?.missing ?? []);
   const selected = columns.map((source, i) => {
     const column = found.columns[i]?.column;
     const name = quoteName(source.name);
@@ -414,7 +462,7 @@ async function formatsOf(
   if (marked.length === 0 && !isDeclared) return { formats: new Map(), notes: [] };
   const counts = new Map<string, NumberCounts>();
   const keys = Object.keys(COUNTED) as (keyof typeof COUNTED)[];
-  const missing = missingTexts({ reading });
+  const missing = sqlGaps(reading.missing ?? []);
   for (let first = 0; first < names.length; first += COUNTED_AT_ONCE) {
     const group = names.slice(first, first + COUNTED_AT_ONCE);
     const answers = await one(

@@ -236,7 +236,13 @@ export async function readParts(
       stored?.map(wantedOf) ??
       (profile === undefined
         ? chosen.map((name): Wanted => ({ name, as: "bit", gaps }))
-        : found.map(({ name, kind }): Wanted => ({ name, as: READ_AS[kind], gaps })));
+        : found.map(
+            (column): Wanted => ({
+              name: column.name,
+              as: READ_AS[column.kind],
+              gaps: gaps && column.gaps > 0,
+            }),
+          ));
     if (options.label !== undefined) wanted.push({ name: options.label, as: "text" });
     for (const table of tables) {
       const begin = count;

@@ -81,18 +81,22 @@ export interface Table {
   holdsBits(column: string): Promise<boolean>;
 }
 
+/** Columns that an error names: those that are missing, and those that there are. */
+const [NAMED, MOST_NAMED] = [8, 40];
+
 /** @throws DataError naming the columns that are not there, each with the nearest name */
 export function checkNames(source: Table, wanted: readonly string[]): void {
   const names = source.columns.map((column) => column.name);
   const known = new Set(names);
   const missing = wanted.filter((name) => !known.has(name));
   if (missing.length > 0) {
-    const lost = missing.map((name) => {
+    // Of a table that is another one altogether, all are missing.
+    const lost = missing.slice(0, NAMED).map((name) => {
       const meant = nearest(name, names);
       return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
     });
     throw new DataError(
-      `${source.label}: there is no column ${lost.join(", ")}; there are ${names.join(", ")}`,
+      `${source.label}: there is no column ${lost.join(", ")}${missing.length > NAMED ? ", …" : ""}; there are ${firstNames(names, MOST_NAMED)}`,
     );
   }
 }
@@ -107,8 +111,9 @@ function checkColumns(source: Table, wanted: readonly Wanted[]): void {
     source,
     wanted.map(({ name }) => name),
   );
+  const typeOf = new Map(source.columns.map(({ name, type }) => [name, type]));
   for (const { name, as } of wanted) {
-    const type = source.columns.find((column) => column.name === name)?.type ?? "";
+    const type = typeOf.get(name) ?? "";
     if ((as === "number" || as === "bit") && !NUMERIC_TYPE.test(type)) {
       throw new DataError(
         `${source.label}: column "${name}" is of type ${type}, not a number; leave it out with columns, or convert it with sql`,

@@ -80,7 +80,7 @@ async function countsOf(
     strides.map((stride) => ({ stride, channels: 1 })),
   );
   const placed = retinaAnchors(own, grids, image);
-  const rows = Math.max(...images.map(({ length }) => length));
+  const rows = images.reduce((most, { length }) => Math.max(most, length), 0);
   const targets = assignAnchorsBy(
     own,
     placed,
@@ -103,7 +103,7 @@ async function countsOf(
       const ofRow = new Uint32Array(rows + 1);
       if (found === undefined) throw new RuntimeError("the rows of anchors were not computed");
       for (const row of found.data) ofRow[Number(row)] = (ofRow[Number(row)] ?? 0) + 1;
-      counts.push(...ofRow.subarray(1, boxes.length + 1));
+      for (const count of ofRow.subarray(1, boxes.length + 1)) counts.push(count);
     }
   } finally {
     await program.release();

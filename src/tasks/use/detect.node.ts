@@ -461,8 +461,8 @@ export class DetectionWriter {
 
   /** Takes what a shard has found; shards come in their order. */
   restore({ images, unreadable }: DetectionPart): void {
-    this.images.push(...images);
-    this.unreadable.push(...unreadable);
+    for (const image of images) this.images.push(image);
+    for (const file of unreadable) this.unreadable.push(file);
   }
 
   /** Notes an image that cannot be read. */

@@ -93,3 +93,55 @@ test("a path of many folders is that of an image by its end, or of none", async 
   expect(set.splits.train.count).toBe(1);
   expect(faultsOf(set, "missing-image")).toHaveLength(2);
 });
+
+test("photos of one name, each in a folder of its own, find their labels by the folder", async () => {
+  const count = 150;
+  const numbers = Array.from({ length: count }, (_, i) => String(i).padStart(3, "0"));
+  const folder = await images("own", ["data/images/000/image.png"]);
+  for (const number of numbers) {
+    const shade = Number(number);
+    await writeImage(folder, `data/images/${number}/image.png`, painted(40, 30, [shade, 255 - shade, 90]));
+    await writeText(
+      folder,
+      `labels/data/${number}/image.txt`,
+      `0 0.5 0.5 ${(Number(number) + 1) / 200} 0.5\n`,
+    );
+  }
+  // As near to every image as to any other.
+  await writeText(folder, "labels/data/none/image.txt", "0 0.5 0.5 0.9 0.9\n");
+  const set = await openDetectionFolder(folder);
+  const widths = Object.values(set.splits).flatMap((split) =>
+    Array.from({ length: split.count }, (_, i) => {
+      const { file, boxes } = split.annotations(i);
+      return [file, Math.round(5 * ((boxes[2] ?? 0) - (boxes[0] ?? 0))) - 1];
+    }),
+  );
+  expect(Object.fromEntries(widths)).toEqual(
+    Object.fromEntries(numbers.map((number) => [`data/images/${number}/image.png`, Number(number)])),
+  );
+});
+
+test("more faults of a kind than a call takes arguments", async () => {
+  const folder = await images("many-faults", ["a.png", "b.png"]);
+  const [count, object] = [150_000, { bbox: [5, 5, 20, 20], category_id: 0 }];
+  const categories = Array.from({ length: 2 * count }, (_, id) => ({
+    id,
+    name: `${id % 2 === 0 ? "c" : "C"}${Math.floor(id / 2)}`,
+  }));
+  const listed = Array.from({ length: count }, () => ({ id: 0, file_name: "a.png" }));
+  await writeText(
+    folder,
+    "annotations.json",
+    JSON.stringify({
+      images: [...listed, { id: 1, file_name: "b.png" }],
+      annotations: [
+        { id: 0, image_id: 0, ...object },
+        { id: 1, image_id: 1, ...object },
+      ],
+      categories,
+    }),
+  );
+  const set = await openDetectionFolder(folder);
+  expect(faultsOf(set, "similar-classes")).toHaveLength(count);
+  expect(faultsOf(set, "repeated-image")).toHaveLength(count - 1);
+});

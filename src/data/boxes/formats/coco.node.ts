@@ -214,7 +214,7 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
     const unreadable = (detail: string) => faults.push({ kind: "unreadable-annotations", file, detail });
     const categories = document.categories.toSorted(byId);
     const names = new Map(categories.map(({ id, name }) => [String(id), name]));
-    all.push(...categories);
+    for (const category of categories) all.push(category);
 
     const unknown: { readonly location: string; readonly difficulty: unknown }[] = [];
     const objects = new Map<string, RawObject[]>();
@@ -260,7 +260,7 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
     for (const [id, same] of listed) {
       objects.delete(id);
       const others = [...new Set(same.map((image) => image.file))];
-      if (others.length === 1) images.push(...same);
+      if (others.length === 1) for (const image of same) images.push(image);
       else {
         for (const { file: image } of same) {
           const detail = `${others.length} files have the id ${id} in ${file}: ${others.slice(0, 3).join(", ")}; give each image an id of its own`;

@@ -76,10 +76,8 @@ function changedAnnotation(
   const along = (numbers: readonly number[]) => moved(numbers, before.box, after.box).map(digits);
   const { segmentation, keypoints, area } = value;
   if (before.outlines !== undefined && Array.isArray(segmentation)) {
-    const outlines: readonly unknown[] = before.outlines;
-    changed.segmentation = segmentation.map((part) =>
-      outlines.includes(part) ? along(part as number[]) : part,
-    );
+    const outlines = new Set<unknown>(before.outlines);
+    changed.segmentation = segmentation.map((part) => (outlines.has(part) ? along(part as number[]) : part));
   }
   if (
     Array.isArray(keypoints) &&

@@ -100,6 +100,32 @@ function sharedFolders(a: readonly string[], b: readonly string[]): number {
   return shared;
 }
 
+const foldersOf = (path: string): readonly string[] => path.split("/").slice(0, -1);
+
+/** Paths by each of the folders that they are in. */
+function byFolderOf(paths: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const lists = new Map<string, string[]>();
+  for (const path of paths) for (const folder of new Set(foldersOf(path))) append(lists, folder, path);
+  return lists;
+}
+
+/** Images of one name that are all looked at. */
+const FEW = 32;
+
+/** The highest score among some paths, and the path that has it where it is the only one. */
+function best(
+  paths: readonly string[],
+  scoreOf: (path: string) => number,
+): { readonly score: number; readonly only: string | undefined } {
+  let [score, only]: [number, string | undefined] = [Number.NEGATIVE_INFINITY, undefined];
+  for (const path of paths) {
+    const own = scoreOf(path);
+    if (own > score) [score, only] = [own, path];
+    else if (own === score) only = undefined;
+  }
+  return { score, only };
+}
+
 /** The images below a root: finds one by what annotations call it. */
 class ImageIndex {
   readonly paths: ReadonlySet<string>;
@@ -111,6 +137,8 @@ class ImageIndex {
   private readonly byName = new Map<string, string[]>();
   private readonly byStem = new Map<string, string>();
   private readonly byNameStem = new Map<string, string[]>();
+  /** Of images of one name, those in each folder. */
+  private readonly byFolder = new Map<readonly string[], ReadonlyMap<string, readonly string[]>>();
   private loose: ReadonlyMap<string, readonly string[]> | undefined;
 
   constructor(root: string, paths: readonly string[]) {
@@ -212,16 +240,36 @@ class ImageIndex {
     if (beside !== undefined) return beside;
     const same = this.byNameStem.get(stemOf(fileNameOf(annotations))) ?? [];
     if (same.length <= 1) return same[0];
-    const folders = (path: string) => path.split("/").slice(0, -1);
-    const own = folders(annotations);
+    const own = foldersOf(annotations);
     const splitOwn = splitOfFolders(annotations);
-    const scored = same.map((path) => {
-      const alike = splitOwn !== undefined && splitOfFolders(path) === splitOwn ? 0.5 : 0;
-      return { path, score: sharedFolders(own, folders(path)) + alike };
-    });
-    const best = Math.max(...scored.map(({ score }) => score));
-    const likely = scored.filter(({ score }) => score === best);
-    return likely.length === 1 ? likely[0]?.path : undefined;
+    const scoreOf = (path: string): number =>
+      sharedFolders(own, foldersOf(path)) +
+      (splitOwn !== undefined && splitOfFolders(path) === splitOwn ? 0.5 : 0);
+    // Where every photo has a folder of its own, most images share the outer folders alone, and one the innermost, too.
+    const { near, others } = this.withFolder(own, same);
+    const nearest = best(near, scoreOf);
+    return (nearest.score > others + 0.5 ? nearest : best(same, scoreOf)).only;
+  }
+
+  /**
+   * Of many images of one name, those that have a folder of `own` which few have; and how many folders the others can share with it at
+   * the most. All of them where they are few.
+   */
+  private withFolder(
+    own: readonly string[],
+    same: readonly string[],
+  ): { readonly near: readonly string[]; readonly others: number } {
+    if (same.length <= FEW) return { near: same, others: 0 };
+    const lists = this.byFolder.get(same) ?? byFolderOf(same);
+    this.byFolder.set(same, lists);
+    const near = new Set<string>();
+    let others = 0;
+    for (const folder of own) {
+      const list = lists.get(folder) ?? [];
+      if (list.length > FEW) others++;
+      else for (const path of list) near.add(path);
+    }
+    return { near: [...near], others };
   }
 }
 

@@ -208,7 +208,7 @@ export class MarkFiles {
   }
 
   private learn(names: readonly string[]): void {
-    this.known = [...this.known, ...names.filter((name) => !this.known.includes(name))];
+    this.known = [...this.known, ...othersThan(this.known, names)];
   }
 
   // COCO
@@ -310,7 +310,7 @@ export class MarkFiles {
   /** Gives numbers to classes: in the file that names them. */
   private async numberClasses(wanted: readonly string[]): Promise<void> {
     const { file, isYaml, isMap, names } = await this.yoloNames();
-    const missing = wanted.filter((name) => !names.includes(name));
+    const missing = othersThan(names, wanted);
     if (!isYaml) {
       if (missing.length > 0 || !this.existing.has(file)) await this.addToList(file, [...names, ...missing]);
       return;
@@ -331,12 +331,18 @@ export class MarkFiles {
   private async addToList(file: string, names: readonly string[]): Promise<void> {
     const held = await this.textOf(file, FILE_KINDS.text);
     const listed = linesOf(held?.text ?? "");
-    const missing = names.filter((name) => !listed.includes(name));
+    const missing = othersThan(listed, names);
     if (missing.length > 0) {
       await this.put(file, missing.reduce(withLine, held?.text ?? ""), held?.isMarked);
     }
     this.known = [...listed, ...missing];
   }
+}
+
+/** Those of some names that are not among the known ones. */
+function othersThan(known: readonly string[], names: readonly string[]): readonly string[] {
+  const all = new Set(known);
+  return names.filter((name) => !all.has(name));
 }
 
 function className(name: string | number, classes: readonly string[]): string | undefined {

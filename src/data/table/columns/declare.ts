@@ -73,7 +73,7 @@ export function parseSchema(given: unknown, label: string): readonly ColumnDecla
     const place = name.success ? `column "${name.data.name}"` : `columns[${i}]`;
     const parsed = columnDeclarationSchema.safeParse(column);
     if (!parsed.success) {
-      problems.push(...parsed.error.issues.map((issue) => `${place}: ${describeIssue(issue)}`));
+      for (const issue of parsed.error.issues) problems.push(`${place}: ${describeIssue(issue)}`);
       continue;
     }
     if (seen.has(parsed.data.name)) problems.push(`${place} stands there twice`);
@@ -124,11 +124,10 @@ export function missingColumns(
   names: readonly string[],
 ): readonly string[] {
   const known = new Set(names);
-  return declared.flatMap(({ name }) => {
-    if (known.has(name)) return [];
-    const meant = nearest(name, [...names]);
-    return [
-      `the schema has a column "${name}", the table has not${meant === undefined ? "" : ` (did you mean "${meant}"?)`}`,
-    ];
+  const missing = declared.filter(({ name }) => !known.has(name));
+  return missing.map(({ name }, i) => {
+    // No more than these are named.
+    const meant = i < LISTED ? nearest(name, names) : undefined;
+    return `the schema has a column "${name}", the table has not${meant === undefined ? "" : ` (did you mean "${meant}"?)`}`;
   });
 }

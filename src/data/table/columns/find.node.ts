@@ -62,9 +62,10 @@ export async function findColumns(table: Table, options: FindOptions = {}): Prom
     table.columns.map(({ name }) => name),
   );
   const declarations = new Map(declared.map((column) => [column.name, column]));
-  const names = (options.columns ?? table.columns.map(({ name }) => name)).filter(
-    (name) => !without.includes(name),
-  );
+  const left = new Set(without);
+  const asked = new Set(options.columns);
+  const categories = new Set(categorical);
+  const names = (options.columns ?? table.columns.map(({ name }) => name)).filter((name) => !left.has(name));
   const isMissing = missingTest(missing);
   const byName = new Map(table.columns.map((column) => [column.name, column]));
   const columnNamed = (name: string) => byName.get(name);
@@ -94,8 +95,8 @@ export async function findColumns(table: Table, options: FindOptions = {}): Prom
       distinct: distinct.get(name) ?? tally.texts.size,
       type: source.type,
       unnamed: source.unnamed === true,
-      asked: options.columns?.includes(name) === true,
-      categorical: categorical.includes(name),
+      asked: asked.has(name),
+      categorical: categories.has(name),
       pool: options.poolRare,
       hash: options.hashText,
       rowName: (row) => table.rowName(row),

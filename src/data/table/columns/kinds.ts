@@ -281,10 +281,13 @@ function categoryColumn(tally: ColumnTally, facts: ColumnFacts, why: string): Co
   const { pool } = facts;
   const rare = pool === undefined ? [] : all.filter((level) => countOf(level) < pool);
   const isPooled = rare.length > 1 && rare.length < all.length;
-  const levels = (isPooled ? all.filter((level) => !rare.includes(level)) : all).map((level) => ({
-    level,
-    count: countOf(level),
-  }));
+  const left = new Set(isPooled ? rare : []);
+  const levels = all
+    .filter((level) => !left.has(level))
+    .map((level) => ({
+      level,
+      count: countOf(level),
+    }));
   const rest = rare.reduce((sum, level) => sum + countOf(level), 0);
   const pooling = `${rare.length} levels seen fewer than ${pool} times (${quoted(rare[0] ?? "")}, …) count as ${POOLED}`;
   return {
