@@ -224,6 +224,7 @@ export function workOfTensors(
   refuseBinary([...inputs, ...outputs]);
   const named = new Map(inputs.map((input) => [input.name, input]));
   if (named.size < inputs.length) bad("two inputs have the same name");
+  if (new Set(outputs.map(({ name }) => name)).size < outputs.length) bad("two outputs have the same name");
   const known = outputTensors(model).map(({ name }) => name);
   const strange = ability === "impute" ? undefined : outputs.find(({ name }) => !known.includes(name));
   if (strange !== undefined) bad(`there is no output ${strange.name}; there are ${known.join(", ")}`);

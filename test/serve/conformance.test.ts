@@ -237,6 +237,13 @@ describe("a server of the protocol", () => {
     ["a missing input", at, { inputs: [x] }, 400, /column "y" is missing/],
     ["an input twice", at, { inputs: [x, x] }, 400, /same name/],
     [
+      "an output twice",
+      at,
+      { inputs: [x], outputs: [{ name: "log_likelihood" }, { name: "log_likelihood" }] },
+      400,
+      /two outputs have the same name/,
+    ],
+    [
       "a shape that is not filled",
       at,
       { inputs: [{ ...x, shape: [2] }, y] },

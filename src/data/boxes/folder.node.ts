@@ -84,8 +84,16 @@ const keyOf = ({ class: name, box, unit, crowd }: RawObject): string =>
 interface Joined {
   readonly image: Omit<RawImage, "objects">;
   readonly objects: RawObject[];
+  /** The lists that were joined: what lists an image again often has the same. */
+  readonly joined: Set<readonly RawObject[]>;
   keys?: Set<string>;
 }
+
+const joinedOf = (image: RawImage): Joined => ({
+  image,
+  objects: [...image.objects],
+  joined: new Set([image.objects]),
+});
 
 /** Every image once, in order of names, with the objects of all entries of one split. */
 function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readonly RawImage[] {
@@ -97,14 +105,16 @@ function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readon
     if (image.split === "train") trained.add(file);
     const held = byFile.get(file);
     if (held === undefined) {
-      byFile.set(file, { image, objects: [...image.objects] });
+      byFile.set(file, joinedOf(image));
       continue;
     }
     const { split, source } = held.image;
     if (split === image.split) {
       held.keys ??= new Set(held.objects.map(keyOf));
       const { keys, objects } = held;
-      const further = image.objects.filter((object) => !keys.has(keyOf(object)));
+      const isKnown = held.joined.has(image.objects);
+      const further = isKnown ? [] : image.objects.filter((object) => !keys.has(keyOf(object)));
+      held.joined.add(image.objects);
       const again = source === image.source ? "" : ` and ${image.source}`;
       if (further.length === 0) {
         faults.push({ kind: "repeated-image", file, detail: `listed again, in ${source}${again}` });
@@ -121,7 +131,7 @@ function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readon
     const detail = `in ${split ?? "no split"} and ${image.split ?? "no split"}`;
     shared.push({ kind: "shared-image", file, detail });
     if (HELD_OUT.indexOf(image.split) < HELD_OUT.indexOf(split)) {
-      byFile.set(file, { image, objects: [...image.objects] });
+      byFile.set(file, joinedOf(image));
     }
   }
   const once = [...byFile.values()]

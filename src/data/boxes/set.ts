@@ -355,7 +355,7 @@ export function withClasses(set: DetectionSet, classes: readonly string[], whose
   if (set.classes.join("\n") === classes.join("\n")) return set;
   const numberOf = new Map(classes.map((name, number) => [name, number]));
   const numbers = set.classes.map((name) => numberOf.get(name) ?? -1);
-  const occurring = occurringLabels(Object.values(set.splits));
+  const occurring = numbers.includes(-1) ? occurringLabels(Object.values(set.splits)) : new Set<number>();
   const unknown = set.classes.filter((_, label) => numbers[label] === -1 && occurring.has(label));
   const [first] = unknown;
   if (first !== undefined) {

@@ -64,20 +64,72 @@ test("many entries of one image, each with an object of its own", async () => {
 
 test("an image that a list names many times is read once", async () => {
   const folder = await images("voc", ["JPEGImages/a.jpg", "JPEGImages/b.jpg"]);
-  const object =
-    "<object><name>cell</name><bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>20</ymax></bndbox></object>";
+  const objects = Array.from({ length: 1_000 }, (_, i) => {
+    const [x, y] = [i % 30, Math.floor(i / 30) % 20];
+    return `<object><name>cell ${Math.floor(i / 600)}</name><bndbox><xmin>${x + 1}</xmin><ymin>${y + 1}</ymin><xmax>${x + 9}</xmax><ymax>${y + 9}</ymax></bndbox></object>`;
+  });
   for (const name of ["a", "b"]) {
-    await writeText(
-      folder,
-      `Annotations/${name}.xml`,
-      `<annotation><filename>${name}.jpg</filename>${object}</annotation>`,
-    );
+    const text = `<annotation><filename>${name}.jpg</filename>${objects.join("")}</annotation>`;
+    await writeText(folder, `Annotations/${name}.xml`, text);
   }
   await writeText(folder, "ImageSets/Main/train.txt", "a\n".repeat(100_000));
   await writeText(folder, "ImageSets/Main/val.txt", "b\n");
   const set = await openDetectionFolder(folder);
   expect([set.splits.train.count, set.splits.validation.count]).toEqual([1, 1]);
+  expect(set.splits.train.annotations(0).labels).toHaveLength(1_000);
   expect(faultsOf(set, "repeated-image")).toHaveLength(99_999);
+});
+
+test("a folder that YAML names many times is looked through once", async () => {
+  const folder = await images("places", ["images/a.png", "images/b.png"]);
+  const places = Array.from({ length: 50_000 }, (_, i) => (i % 2 === 0 ? "images" : "./images"));
+  await writeText(folder, "data.yaml", `train: [${places.join(", ")}]\nnames: [cell]\n`);
+  for (const name of ["a", "b"]) await writeText(folder, `labels/${name}.txt`, "0 0.5 0.5 0.5 0.5\n");
+  const set = await openDetectionFolder(folder);
+  expect(set.splits.train.count + set.splits.validation.count).toBe(2);
+  const again = faultsOf(set, "repeated-image");
+  expect(again.map(({ file, detail }) => `${file}: ${detail}`)).toEqual([
+    "images: data.yaml names it again for train",
+  ]);
+});
+
+test("names of images with many question marks are read in one go", async () => {
+  const folder = await images("asked", ["a.png", "b.png"]);
+  const region = (image: string) => ({
+    data: { image },
+    annotations: [
+      {
+        result: [
+          {
+            original_width: 40,
+            original_height: 30,
+            type: "rectanglelabels",
+            value: { x: 10, y: 10, width: 50, height: 50, rectanglelabels: ["cell"] },
+          },
+        ],
+      },
+    ],
+  });
+  const long = `${".png?".repeat(300_000)}\nx.png`;
+  await writeText(folder, "project.json", JSON.stringify(["a.png?x=1", "b.png", long].map(region)));
+  const set = await openDetectionFolder(folder);
+  expect(set.splits.train.count + set.splits.validation.count + set.splits.test.count).toBe(2);
+  expect(faultsOf(set, "missing-image")).toHaveLength(1);
+});
+
+test("crowds of every class are made of so many regions as memory holds", async () => {
+  const folder = await images("kitti", ["training/image_2/0.png", "training/image_2/1.png"]);
+  const line = (name: string) => `${name} 0 0 0 5 5 20 20 1 1 1 0 0 10 0`;
+  const lines = [
+    ...Array.from({ length: 3_000 }, (_, i) => line(`c${i}`)),
+    ...Array.from({ length: 3_000 }, () => line("DontCare")),
+  ];
+  await writeText(folder, "training/label_2/0.txt", lines.join("\n"));
+  await writeText(folder, "training/label_2/1.txt", [line("c1"), line("DontCare")].join("\n"));
+  const set = await openDetectionFolder(folder);
+  expect(faultsOf(set, "unreadable-annotations").map(({ detail }) => detail)).toEqual([
+    "3000 regions DontCare, each a crowd of 3000 classes, are too many",
+  ]);
 });
 
 test("a path of many folders is that of an image by its end, or of none", async () => {

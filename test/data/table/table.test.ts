@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Column } from "../../../src/data/sources/columns.ts";
+import { type Column, gapsOfColumn } from "../../../src/data/sources/columns.ts";
 import type { DataSet, SplitName } from "../../../src/data/sources/data-set.ts";
 import { decodeTable } from "../../../src/data/table/codec/index.ts";
 import {
@@ -151,6 +151,21 @@ describe("reading", () => {
   });
 });
 
+test("gaps are told alike where they are found and where they are read, also in wide tables", async () => {
+  const width = 1_200;
+  const gaps = ["NA", " NA\t", "", "none", "?"];
+  const cell = (row: number, column: number): string =>
+    column % 100 === 7 && row % 4 === 0 ? (gaps[(row / 4) % gaps.length] ?? "") : `${row}.${column}`;
+  const names = Array.from({ length: width }, (_, column) => `c${column}`);
+  const lines = Array.from({ length: 60 }, (_, row) => names.map((_, column) => cell(row, column)).join(","));
+  const path = await file("wide-gaps.csv", [names.join(","), ...lines].join("\n"));
+  const data = await openTable({ path }, { missing: ["none"] });
+  const gapped = data.columns?.filter((column) => gapsOfColumn(column) !== undefined);
+  expect(gapped?.map(({ name }) => name)).toEqual(names.filter((_, column) => column % 100 === 7));
+  expect(data.columns).toHaveLength(width);
+  expect((await all(data, "train")).x.data.every(Number.isFinite)).toBe(true);
+});
+
 describe("bad input", () => {
   const cases: readonly [what: string, name: string, text: string, message: RegExp][] = [
     [
@@ -183,6 +198,18 @@ describe("bad input", () => {
       "quotes.csv",
       'a,b\n1,"x, ""y""\nz"\n# a comment\n\n4,5,6\n7,"8,9"\n',
       /quotes\.csv: line 6 has 3 cells \("4,5,6"\), where the table has 2 columns/,
+    ],
+    [
+      "empty cells behind the last column, which are none, and one line that is too short",
+      "trailing.csv",
+      "a,b\n1,2,\n3,4,,\n5\n6,7\n",
+      /trailing\.csv: line 4 has 1 cell \("5"\), where/,
+    ],
+    [
+      "quotes amid cells, which stand for themselves",
+      "inches.csv",
+      'a,b,c\n5" a,1,2\n1,2,6"\n7,8\n',
+      /inches\.csv: line 4 has 2 cells \("7,8"\), where/,
     ],
     [
       "a line longer than DuckDB reads",

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { counted } from "../../../memory.ts";
 import { isRecord } from "../../../options.ts";
+import { firstNames, shortened } from "../../../printable.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { type Category, type DetectionFault, FACE_SUBSETS, type FaceSubset, subsetBits } from "../set.ts";
 import type { JsonFile } from "./files.node.ts";
@@ -262,8 +263,9 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
       const others = [...new Set(same.map((image) => image.file))];
       if (others.length === 1) for (const image of same) images.push(image);
       else {
+        const shown = firstNames(others.slice(0, 4).map(shortened), 3);
+        const detail = `${others.length} files have the id ${id} in ${file}: ${shown}; give each image an id of its own`;
         for (const { file: image } of same) {
-          const detail = `${others.length} files have the id ${id} in ${file}: ${others.slice(0, 3).join(", ")}; give each image an id of its own`;
           faults.push({ kind: "ambiguous-image", file: image, detail });
         }
       }

@@ -50,6 +50,9 @@ export function parseKitti(text: string): readonly RawObject[] {
   });
 }
 
+/** Crowds that the regions of an image may become. */
+const MOST_CROWDS = 1_000_000;
+
 /**
  * Reads annotations in KITTI's format. A region marked `DontCare` is a crowd of every class.
  * @param sources those that `findKitti` found
@@ -71,6 +74,12 @@ export async function readKitti(files: DetectionFiles, sources: readonly string[
   const images = sources.flatMap((source): RawImage[] => {
     const [file, objects] = [files.images.partnerOf(source), read.get(source)];
     if (file === undefined || objects === undefined) return [];
+    const regions = objects.filter((object) => object.class === DONT_CARE).length;
+    if (regions * classes.length > MOST_CROWDS) {
+      const detail = `${regions} regions ${DONT_CARE}, each a crowd of ${classes.length} classes, are too many`;
+      faults.push({ kind: "unreadable-annotations", file: source, detail });
+      return [];
+    }
     const all = objects.flatMap((object): RawObject[] =>
       object.class === DONT_CARE
         ? classes.map((name) => ({ ...object, class: name, crowd: true }))

@@ -41,13 +41,18 @@ interface Task {
   readonly results: readonly unknown[];
 }
 
+const IMAGE_ENDING = /\.(png|jpe?g|webp|gif|tiff?|avif)$/i;
+
+/** An address without what follows a question mark. */
+const withoutQuery = (address: string): string => address.split("?", 1)[0] ?? "";
+
 /** Where the regions of a task are. */
 function taskOf(value: unknown): Task | undefined {
   if (!isRecord(value)) return undefined;
   const data = isRecord(value.data) ? value.data : value;
   const image = [data.image, data.img, data.picture, ...Object.values(data)].find(
     (each): each is string =>
-      typeof each === "string" && /\.(png|jpe?g|webp|gif|tiff?|avif)(\?.*)?$/i.test(each),
+      typeof each === "string" && (IMAGE_ENDING.test(each) || IMAGE_ENDING.test(withoutQuery(each))),
   );
   if (image === undefined) return undefined;
   if (Array.isArray(value.annotations) && isRecord(value.data)) {
@@ -73,8 +78,7 @@ export function findLabelStudio(json: readonly JsonFile[]): readonly JsonFile[] 
 /** The image of a task by what it is called: uploads have a mark in front, files of the server a folder behind `?d=`. */
 function imageOf(files: DetectionFiles, called: string, folders: readonly string[]): string {
   const named =
-    /[?&]d=([^&]+)/.exec(called)?.[1] ??
-    called.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*\//i, "").replace(/\?.*$/, "");
+    /[?&]d=([^&]+)/.exec(called)?.[1] ?? withoutQuery(called.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*\//i, ""));
   const found = files.images.find(named.replace(/^\/+/, ""), folders);
   if (files.images.paths.has(found)) return found;
   const bare = fileNameOf(named).replace(/^[0-9a-f]{8}-/, "");

@@ -303,10 +303,20 @@ async function imagesOfYaml(
   const parts = { train: content.train, validation: content.val ?? content.valid, test: content.test };
   let outside: string | undefined;
   for (const [name, locations] of Object.entries(parts)) {
-    for (const location of typeof locations === "string" ? [locations] : (locations ?? [])) {
+    const taken = new Set<string>();
+    for (const location of new Set(typeof locations === "string" ? [locations] : (locations ?? []))) {
       const found = await locate(files, content, location);
       if (found.kind === "file" || found.kind === "folder") {
         const split = name as SplitName;
+        if (taken.has(found.path)) {
+          faults.push({
+            kind: "repeated-image",
+            file: found.path,
+            detail: `${yaml} names it again for ${name}`,
+          });
+          continue;
+        }
+        taken.add(found.path);
         for (const path of await imagesAt(files, found)) images.push({ path, split });
         continue;
       }
@@ -432,11 +442,11 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
       faults.push({ kind: "unreadable-annotations", file: printable(labels), detail });
       continue;
     }
-    if (read !== undefined) found.add(labels);
     const objects = read ?? [];
-    for (const { class: number } of objects) {
+    for (const { class: number } of found.has(labels) ? [] : objects) {
       if (typeof number === "number" && number > most && number < MOST_CLASSES) most = number;
     }
+    if (read !== undefined) found.add(labels);
     images.push({ file: path, source: labels, split, objects });
   }
   if (found.size === 0 && images.length > 0) {

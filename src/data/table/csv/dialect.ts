@@ -203,7 +203,11 @@ function findHeader(
       ? { header: true, note: undefined }
       : { header: false, note: undefined };
   }
-  const below = (i: number) => rows.map((row) => (row[i] ?? "").trim()).filter((cell) => !isMissing(cell));
+  const widest = rows.reduce((most, row) => Math.max(most, row.length), 0);
+  const columns = cells
+    .slice(0, widest)
+    .map((_, i) => rows.map((row) => (row[i] ?? "").trim()).filter((cell) => !isMissing(cell)));
+  const below = (i: number): readonly string[] => columns[i] ?? [];
   const numbers = cells.flatMap((cell, i) => (isNumber(cell) ? [i] : []));
   const overNumbers = texts.filter(({ i }) => below(i).length > 0 && below(i).every(isNumber));
   const isNumbered =

@@ -166,6 +166,9 @@ export interface Copy {
   remove(): Promise<void>;
 }
 
+/** Characters of the longest line that is looked through for comments: chunks of a file are shorter. */
+const LONGEST_LINE = 8 * CHUNK;
+
 /**
  * Writes a copy of a file in UTF-8.
  * @param isComment lines to leave out
@@ -202,10 +205,20 @@ export async function copyAsUtf8(
     try {
       let held = "";
       for await (const chunk of createReadStream(path, { highWaterMark: CHUNK }) as AsyncIterable<Buffer>) {
-        held += decoder.decode(chunk, { stream: true });
-        const end = held.lastIndexOf("\n") + 1;
-        await out.write(kept(held.slice(0, end)));
-        held = held.slice(end);
+        const text = decoder.decode(chunk, { stream: true });
+        if (isComment === undefined) {
+          await out.write(text);
+          continue;
+        }
+        const end = text.lastIndexOf("\n") + 1;
+        if (end === 0) {
+          held += text;
+          if (held.length > LONGEST_LINE)
+            throw new DataError(`${path}: a line has more than ${LONGEST_LINE} characters`);
+          continue;
+        }
+        await out.write(kept(held + text.slice(0, end)));
+        held = text.slice(end);
       }
       await out.write(kept(held + decoder.decode()));
     } finally {

@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { DataError } from "../../../errors.ts";
+import { fileError } from "../../files/files.node.ts";
 import type { Dialect } from "./dialect.ts";
 
 /** Uneven lines that a message shows, and that are counted. */
@@ -8,8 +9,11 @@ const UNEVEN = { shown: 3, counted: 1000 } as const;
 /** Characters of a line that a message shows. */
 const SHOWN = 40;
 
-/** Characters of a line beyond which nothing more is looked for: DuckDB reads no longer ones. */
+/** Characters of a line beyond which nothing more is looked for: DuckDB reads lines of no more than 2 MB. */
 const LONGEST = 2_000_000;
+
+/** Bytes that are read at a time. */
+const CHUNK = 1 << 20;
 
 interface UnevenLine {
   readonly line: number;
@@ -18,11 +22,11 @@ interface UnevenLine {
   readonly text: string;
 }
 
-/** The lines of a text, without what ends them. */
+/** The lines of a text, without what ends them; up to one that is longer than is looked at. */
 async function* linesOf(path: string, encoding: string): AsyncGenerator<string> {
   const decoder = new TextDecoder(encoding);
   let held = "";
-  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK }) as AsyncIterable<Buffer>) {
     held += decoder.decode(chunk, { stream: true });
     // A carriage return at the end may be half of what ends the line.
     const lines = held.split(/\r\n|\n|\r(?!$)/);
@@ -33,42 +37,94 @@ async function* linesOf(path: string, encoding: string): AsyncGenerator<string> 
   yield* (held + decoder.decode()).split(/\r\n|\n|\r/);
 }
 
-/** Counts the cells of every record: a line, or several where quotes go on. Empty lines are none. */
+/** The cells of a record, which is a line, or several where quotes go on. Quotes count where a cell begins with one. */
+class Cells {
+  count = 1;
+  /** The last cell that is not empty; 0 where all are. */
+  filled = 0;
+  private state: "empty" | "plain" | "quoted" | "closed" = "empty";
+  private readonly delimiter: string;
+
+  constructor(delimiter: string) {
+    this.delimiter = delimiter;
+  }
+
+  get isOpen(): boolean {
+    return this.state === "quoted";
+  }
+
+  read(line: string): void {
+    for (const character of line) this.take(character);
+  }
+
+  private take(character: string): void {
+    if (character === '"' && this.state !== "plain") {
+      // A second quote behind one that closes stands for itself.
+      this.state = this.state === "quoted" ? "closed" : "quoted";
+    } else if (this.state === "quoted") {
+      this.filled = this.count;
+    } else if (character === this.delimiter) {
+      this.count++;
+      this.state = "empty";
+    } else {
+      this.filled = this.count;
+      // Quotes may stand behind spaces.
+      if (character !== " ") this.state = "plain";
+    }
+  }
+
+  /** Whether there are as many cells as columns. DuckDB lets empty ones follow. */
+  fit(columns: number): boolean {
+    return this.count === columns || (this.count > columns && this.filled <= columns);
+  }
+}
+
+/** Records with more or fewer cells than there are columns; empty lines and comments are none. */
 async function findUneven(
   path: string,
   encoding: string,
   { delimiter, names, skip, isComment }: Dialect,
 ): Promise<readonly UnevenLine[]> {
   const found: UnevenLine[] = [];
-  let [line, first, cells, quoted, text] = [0, 0, 1, false, ""];
+  let line = 0;
+  let cells: Cells | undefined;
+  let [first, text] = [0, ""];
   for await (const own of linesOf(path, encoding)) {
     line++;
     if (line <= skip || isComment?.(own) === true) continue;
-    if (!quoted) {
+    if (cells === undefined) {
       if (own === "") continue;
-      [first, cells, text] = [line, 1, own];
+      [cells, first, text] = [new Cells(delimiter), line, own];
     }
-    for (const character of own) {
-      if (character === '"') quoted = !quoted;
-      else if (character === delimiter && !quoted) cells++;
+    cells.read(own);
+    if (cells.isOpen) continue;
+    const { count } = cells;
+    if (!cells.fit(names.length)) {
+      found.push({
+        line: first,
+        cells: count,
+        text: text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text,
+      });
     }
-    if (quoted || cells === names.length) continue;
-    found.push({ line: first, cells, text: text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text });
+    cells = undefined;
     if (found.length === UNEVEN.counted) break;
   }
   return found;
 }
 
 /**
- * The lines of a file of text that have more or fewer cells than the table has columns, by their numbers in the file; undefined where there
- * are none. DuckDB names the first alone, and its table of rejected lines takes the square of a line's length.
+ * The lines of a file of text that have more or fewer cells than the table has columns, by their numbers in the file; undefined where none
+ * are found. DuckDB names the first alone, and its table of rejected lines takes the square of a line's length.
+ * @throws FileError where the file cannot be read
  */
 export async function unevenLines(
   path: string,
   encoding: string,
   dialect: Dialect,
 ): Promise<DataError | undefined> {
-  const lines = await findUneven(path, encoding, dialect);
+  const lines = await findUneven(path, encoding, dialect).catch((error: unknown) => {
+    throw fileError(error, "read", path);
+  });
   if (lines.length === 0) return undefined;
   const shown = lines
     .slice(0, UNEVEN.shown)
