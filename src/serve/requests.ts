@@ -81,7 +81,7 @@ export function checkRows(
   for (const column of wanted) {
     if (Object.hasOwn(first, column.name)) continue;
     const asked = new Set(wanted.map((one) => one.name));
-    const known = names.slice(0, LOOKED_AT).filter((other) => !asked.has(other));
+    const known = names.filter((other) => !asked.has(other)).slice(0, LOOKED_AT);
     bad(`rows[0]: column ${JSON.stringify(short(column.name))} is missing${hint(column.name, known)}`);
   }
   for (const [i, row] of rows.entries()) {

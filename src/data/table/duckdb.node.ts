@@ -92,6 +92,13 @@ interface ColumnReading {
   cells(values: readonly unknown[], texts: readonly unknown[]): readonly unknown[];
 }
 
+/** The white space that JavaScript's `trim` takes off. */
+const WHITE =
+  "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff";
+
+/** A text without white space around it, as `trim` of JavaScript has it: the one of SQL takes spaces alone. */
+const sqlTrimmed = (text: string): string => `trim(${text}, ${quoteText(WHITE)})`;
+
 const asText = (name: string): string => `cast(${quoteName(name)} as varchar)`;
 
 /** A cell as a number, in SQL; null where it is none. */
@@ -102,10 +109,10 @@ function asNumber(name: string, as: "number" | "bit", format: NumberFormat | und
 }
 
 /**
- * Gaps are told from the texts of cells, here: a query that does takes DuckDB the square of the number of columns.
+ * Gaps are told here, from the texts of cells: a query that tells them takes DuckDB a time that grows with the square of the number of columns.
  * @param added texts that are gaps beside those that always are
  */
-function readingOf(
+function columnReading(
   { name, as, gaps = false }: Wanted,
   format: NumberFormat | undefined,
   added: readonly string[],
@@ -188,7 +195,7 @@ function tableOf(
     async *cells(wanted, share) {
       const part = share === undefined ? "" : ` limit ${share.count} offset ${share.first}`;
       try {
-        const readings = wanted.map((column) => readingOf(column, formats.get(column.name), added));
+        const readings = wanted.map((column) => columnReading(column, formats.get(column.name), added));
         const selected = readings.flatMap(({ select }) => select);
         const result = await connection.stream(`select ${selected.join(", ")} from ${from}${part}`);
         const starts = startsOf(readings.map(({ select }) => select.length));
@@ -232,7 +239,7 @@ function tableOf(
         const gaps = sqlGaps(added);
         const asked = group
           .map(asText)
-          .map((text) => `count(distinct if(list_contains(${gaps}, trim(${text})), null, ${text}))`)
+          .map((text) => `count(distinct if(list_contains(${gaps}, ${sqlTrimmed(text)}), null, ${text}))`)
           .join(", ");
         const [answer = []] = (await connection.runAndReadAll(`select ${asked} from ${from}`)).getRows();
         for (const [i, name] of group.entries()) counts.push([name, Number(answer[i])]);
@@ -371,7 +378,7 @@ async function createDataView(
     const column = found.columns[i]?.column;
     const name = quoteName(source.name);
     const typed = column && typedColumn(column, source);
-    return `${typed ?? `if(list_contains(${missing}, trim(${name})), null, ${name})`} as ${name}`;
+    return `${typed ?? `if(list_contains(${missing}, ${sqlTrimmed(name)}), null, ${name})`} as ${name}`;
   });
   await connection.run(`create or replace temp view data as select ${selected.join(", ")} from ${from}`);
 }
@@ -467,7 +474,7 @@ async function formatsOf(
     const group = names.slice(first, first + COUNTED_AT_ONCE);
     const answers = await one(
       group.flatMap((name) => {
-        const text = `trim(${quoteName(name)})`;
+        const text = sqlTrimmed(quoteName(name));
         return [
           `count(*) filter (not coalesce(list_contains(${missing}, ${text}), true))`,
           ...keys.map((key) => `count(*) filter (regexp_full_match(${text}, ${quoteText(COUNTED[key])}))`),

@@ -2,7 +2,7 @@ import { readdir, realpath } from "node:fs/promises";
 import { extname, relative, resolve } from "node:path";
 import { z } from "zod";
 import { findModel, models } from "../../catalog.ts";
-import { isImagePath } from "../../data/boxes/formats/files.node.ts";
+import { isImagePath } from "../../data/boxes/formats/paths.node.ts";
 import { dataCatalog } from "../../data/catalog.ts";
 import { isWithin } from "../../data/files/data-folder.node.ts";
 import { ServiceError } from "../../errors.ts";

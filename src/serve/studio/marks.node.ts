@@ -2,7 +2,7 @@ import { readdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { convertDetections } from "../../data/boxes/convert.node.ts";
 import { openDetectionFolder } from "../../data/boxes/folder.node.ts";
-import { isImagePath } from "../../data/boxes/formats/files.node.ts";
+import { isImagePath } from "../../data/boxes/formats/paths.node.ts";
 import { MarkedFolder, type PhotoToMark, type Saving } from "../../data/boxes/marking.node.ts";
 import { detectionStatistics } from "../../data/boxes/statistics.ts";
 import { importSharp, MOST_PIXELS, refuseDrawing } from "../../data/image/sharp.node.ts";

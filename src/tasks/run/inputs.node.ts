@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { z } from "zod";
-import { isImagePath } from "../../data/boxes/formats/files.node.ts";
+import { isImagePath } from "../../data/boxes/formats/paths.node.ts";
 import { DataFolder, listBelow } from "../../data/files/data-folder.node.ts";
 import { refuseOddity } from "../../data/files/files.node.ts";
 import { ImageChanges } from "../../data/image/changes.node.ts";

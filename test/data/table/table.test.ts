@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Column, gapsOfColumn } from "../../../src/data/sources/columns.ts";
 import type { DataSet, SplitName } from "../../../src/data/sources/data-set.ts";
 import { decodeTable } from "../../../src/data/table/codec/index.ts";
+import { openPlace } from "../../../src/data/table/duckdb.node.ts";
 import {
   columnNames,
   findMarks,
@@ -166,6 +167,26 @@ test("gaps are told alike where they are found and where they are read, also in 
   expect((await all(data, "train")).x.data.every(Number.isFinite)).toBe(true);
 });
 
+test("white space of every kind around a gap counts for nothing, in queries, too", async () => {
+  const white = ["\t", " ", "\u00a0", "\u3000", "\u2009", "\ufeff"];
+  const rows = Array.from(
+    { length: 60 },
+    (_, i) => `${i},${i < 6 ? `${white[i]}NA${white[i]}` : `t${i % 3}`}`,
+  );
+  const path = await file("white.csv", ["a,b", ...rows].join("\n"));
+  const asked = await openPlace({
+    path,
+    sql: "select b is null as gap from data order by cast(a as integer)",
+  });
+  const gaps: unknown[] = [];
+  for await (const chunk of asked.cells([{ name: "gap", as: "cell" }])) gaps.push(...chunk.values(0));
+  await asked.close();
+  expect(gaps).toEqual(rows.map((_, i) => String(i < 6)));
+  const table = await openPlace({ path });
+  expect(await table.countDistinct(["b"])).toEqual([["b", 3]]);
+  await table.close();
+});
+
 describe("bad input", () => {
   const cases: readonly [what: string, name: string, text: string, message: RegExp][] = [
     [
@@ -204,6 +225,12 @@ describe("bad input", () => {
       "trailing.csv",
       "a,b\n1,2,\n3,4,,\n5\n6,7\n",
       /trailing\.csv: line 4 has 1 cell \("5"\), where/,
+    ],
+    [
+      "a quote in a cell behind the last column",
+      "quote.csv",
+      'a,b\n1,2,""""\n3,4\n',
+      /quote\.csv: line 2 has 3 cells \("1,2,\\"\\"\\"\\""\), where/,
     ],
     [
       "quotes amid cells, which stand for themselves",

@@ -5,9 +5,9 @@ import { isRecord } from "../../../options.ts";
 import { firstNames, shortened } from "../../../printable.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { type Category, type DetectionFault, FACE_SUBSETS, type FaceSubset, subsetBits } from "../set.ts";
-import type { JsonFile } from "./files.node.ts";
-import { type DetectionFiles, fileNameOf, folderOf, splitOfPath, stemOf } from "./files.node.ts";
+import type { DetectionFiles, JsonFile } from "./files.node.ts";
 import { boxAround, boxOfMask } from "./outlines.ts";
+import { fileNameOf, folderOf, splitOfPath, stemOf } from "./paths.node.ts";
 
 // COCO's JSON (Lin et al. 2014, "Microsoft COCO: common objects in context"): images, annotations and categories in one file for
 // each split; a box is [x, y, width, height] with its top left corner.

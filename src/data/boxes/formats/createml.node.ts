@@ -5,7 +5,8 @@ import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
 import type { JsonFile } from "./files.node.ts";
-import { type DetectionFiles, folderOf, readClassList, splitOfPath } from "./files.node.ts";
+import { type DetectionFiles, readClassList } from "./files.node.ts";
+import { folderOf, splitOfPath } from "./paths.node.ts";
 
 // The JSON of Apple's Create ML: a list of images, each with boxes whose coordinates are the center, width and height in pixels.
 

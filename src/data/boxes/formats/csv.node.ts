@@ -4,14 +4,8 @@ import { FILE_KINDS } from "../../files/files.node.ts";
 import { splitNamed } from "../../sources/data-set.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
-import {
-  type DetectionFiles,
-  folderOf,
-  readClassList,
-  readHead,
-  readText,
-  splitOfPath,
-} from "./files.node.ts";
+import { type DetectionFiles, readClassList, readHead, readText } from "./files.node.ts";
+import { folderOf, splitOfPath } from "./paths.node.ts";
 
 // A table with a row for each object, its box by edges in pixels or as shares; an image without objects has a row with an empty class. Open
 // Images' tables (ImageID, LabelName, XMin, …) and those of keras-retinanet (no names of columns) are such.

@@ -4,8 +4,9 @@ import { splitNamed } from "../../sources/data-set.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
-import { type DetectionFiles, folderOf, readHead, readText, splitOfPath } from "./files.node.ts";
+import { type DetectionFiles, readHead, readText } from "./files.node.ts";
 import { boxAround, turnedBox } from "./outlines.ts";
+import { folderOf, splitOfPath } from "./paths.node.ts";
 import { elements, parseRoot, texts } from "./xml.node.ts";
 
 // The XML of CVAT ("CVAT for images 1.1"): all images in one file, `annotations.xml`, with boxes, polygons, ellipses and other shapes.

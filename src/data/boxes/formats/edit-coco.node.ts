@@ -4,7 +4,7 @@ import { isRecord } from "../../../options.ts";
 import type { PixelSize, RawBox } from "../check.ts";
 import { annotationSchema, documentSchema, imageFolders, imageSchema, rawObject } from "./coco.node.ts";
 import { digits } from "./encode.ts";
-import { type DetectionFiles, fileNameOf, folderOf } from "./files.node.ts";
+import type { DetectionFiles } from "./files.node.ts";
 import { type JsonStyle, type ListSpans, listSpans, styleOf, withLists, written } from "./json-spans.ts";
 import {
   isSameBox,
@@ -17,6 +17,7 @@ import {
   UNMARKED,
   versionOf,
 } from "./marks.node.ts";
+import { fileNameOf, folderOf } from "./paths.node.ts";
 
 // Photos of a file in COCO's format, one at a time. What is edited is written anew; every other character of the file stays.
 

@@ -2,7 +2,6 @@ import type { XmlElement } from "@rgrove/parse-xml";
 import { DataError } from "../../../errors.ts";
 import type { PixelSize, RawBox } from "../check.ts";
 import { digits, escapeXml, vocFile, vocObject } from "./encode.ts";
-import { fileNameOf, folderOf } from "./files.node.ts";
 import {
   isSameBox,
   isSameMark,
@@ -13,6 +12,7 @@ import {
   UNMARKED,
   versionOf,
 } from "./marks.node.ts";
+import { fileNameOf, folderOf } from "./paths.node.ts";
 import { parseVoc } from "./voc.node.ts";
 import { elements, parseRoot } from "./xml.node.ts";
 

@@ -10,8 +10,8 @@ import {
   readClassList,
   readHead,
   readText,
-  splitOfFolders,
 } from "./files.node.ts";
+import { splitOfFolders } from "./paths.node.ts";
 
 // KITTI's text files (Geiger et al. 2012, "Are we ready for autonomous driving?"): one for each image, in `label_2` where images are in
 // `image_2`, with a line for each object: class, truncation, occlusion, angle, the edges of the box in pixels, and seven numbers of the box in
@@ -50,8 +50,8 @@ export function parseKitti(text: string): readonly RawObject[] {
   });
 }
 
-/** Crowds that the regions of an image may become. */
-const MOST_CROWDS = 1_000_000;
+/** Crowds that all regions together may become: KITTI has some ten thousand regions, and eight classes. */
+const MOST_CROWDS = 500_000;
 
 /**
  * Reads annotations in KITTI's format. A region marked `DontCare` is a crowd of every class.
@@ -71,12 +71,14 @@ export async function readKitti(files: DetectionFiles, sources: readonly string[
   });
   const named = [...read.values()].flatMap((objects) => objects.map((object) => String(object.class)));
   const classes = [...new Set(named)].filter((name) => name !== DONT_CARE).sort((a, b) => (a < b ? -1 : 1));
+  let crowds = 0;
   const images = sources.flatMap((source): RawImage[] => {
     const [file, objects] = [files.images.partnerOf(source), read.get(source)];
     if (file === undefined || objects === undefined) return [];
     const regions = objects.filter((object) => object.class === DONT_CARE).length;
-    if (regions * classes.length > MOST_CROWDS) {
-      const detail = `${regions} regions ${DONT_CARE}, each a crowd of ${classes.length} classes, are too many`;
+    crowds += regions * classes.length;
+    if (crowds > MOST_CROWDS) {
+      const detail = `${regions} regions ${DONT_CARE}, each a crowd of ${classes.length} classes: with those before, more than ${MOST_CROWDS} crowds`;
       faults.push({ kind: "unreadable-annotations", file: source, detail });
       return [];
     }

@@ -2,15 +2,9 @@ import { z } from "zod";
 import { isRecord } from "../../../options.ts";
 import type { PixelSize, RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
-import {
-  type DetectionFiles,
-  fileNameOf,
-  folderOf,
-  type JsonFile,
-  readClassList,
-  splitOfPath,
-} from "./files.node.ts";
+import { type DetectionFiles, type JsonFile, readClassList } from "./files.node.ts";
 import { boxAround, turnedBox } from "./outlines.ts";
+import { fileNameOf, folderOf, splitOfPath } from "./paths.node.ts";
 
 // The JSON of Label Studio: a list of tasks, whole ("JSON") or with the last annotation of each alone ("JSON-MIN"). Coordinates are percents of
 // the image, turned about the top left corner.
@@ -41,7 +35,7 @@ interface Task {
   readonly results: readonly unknown[];
 }
 
-const IMAGE_ENDING = /\.(png|jpe?g|webp|gif|tiff?|avif)$/i;
+const IMAGE = /\.(png|jpe?g|webp|gif|tiff?|avif)(\?|$)/i;
 
 /** An address without what follows a question mark. */
 const withoutQuery = (address: string): string => address.split("?", 1)[0] ?? "";
@@ -51,8 +45,7 @@ function taskOf(value: unknown): Task | undefined {
   if (!isRecord(value)) return undefined;
   const data = isRecord(value.data) ? value.data : value;
   const image = [data.image, data.img, data.picture, ...Object.values(data)].find(
-    (each): each is string =>
-      typeof each === "string" && (IMAGE_ENDING.test(each) || IMAGE_ENDING.test(withoutQuery(each))),
+    (each): each is string => typeof each === "string" && IMAGE.test(each),
   );
   if (image === undefined) return undefined;
   if (Array.isArray(value.annotations) && isRecord(value.data)) {

@@ -3,16 +3,9 @@ import { DataError } from "../../../errors.ts";
 import { forEachLimited } from "../../image/decode-all.node.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
-import {
-  type DetectionFiles,
-  folderOf,
-  isLabelMe,
-  readClassList,
-  readHead,
-  readJson,
-  splitOfFolders,
-} from "./files.node.ts";
+import { type DetectionFiles, isLabelMe, readClassList, readHead, readJson } from "./files.node.ts";
 import { boxAround } from "./outlines.ts";
+import { folderOf, splitOfFolders } from "./paths.node.ts";
 
 // The JSON of labelme: one file for each image, with shapes of two or more points in pixels.
 

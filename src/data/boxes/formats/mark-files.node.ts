@@ -15,16 +15,9 @@ import type { PixelSize, RawImage, ReadFormat } from "../check.ts";
 import { CocoText, NEW_COCO } from "./edit-coco.node.ts";
 import { vocPhoto, withVocMarks } from "./edit-voc.node.ts";
 import { withYoloMarks, type YoloReading, yoloPhoto } from "./edit-yolo.node.ts";
-import {
-  type DetectionFiles,
-  fileNameOf,
-  findClassList,
-  folderOf,
-  linesOf,
-  splitOfPath,
-  stemOf,
-} from "./files.node.ts";
+import { type DetectionFiles, findClassList, linesOf } from "./files.node.ts";
 import { type Mark, markOf, type PhotoMarks, UNMARKED } from "./marks.node.ts";
+import { fileNameOf, folderOf, splitOfPath, stemOf } from "./paths.node.ts";
 import { findYolo, labelsOf, type PoseShape } from "./yolo.node.ts";
 
 // The files of a folder in which photos are marked: which of them has the marks of a photo, and how it is written.

@@ -6,16 +6,8 @@ import { type SplitName, splitNamed } from "../../sources/data-set.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
-import {
-  type DetectionFiles,
-  fileNameOf,
-  folderOf,
-  linesOf,
-  readClassList,
-  readText,
-  splitOfFolders,
-  stemOf,
-} from "./files.node.ts";
+import { type DetectionFiles, linesOf, readClassList, readText } from "./files.node.ts";
+import { fileNameOf, folderOf, splitOfFolders, stemOf } from "./paths.node.ts";
 import { elements, parseRoot, texts } from "./xml.node.ts";
 
 // Pascal VOC: an XML file for each image, and lists of images for each split (Everingham et al. 2010, "The Pascal visual object

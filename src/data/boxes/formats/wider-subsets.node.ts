@@ -1,8 +1,9 @@
 import { DataError } from "../../../errors.ts";
 import { FILE_KINDS } from "../../files/files.node.ts";
 import { FACE_SUBSETS, type FaceSubset, subsetBits } from "../set.ts";
-import { type DetectionFiles, fileNameOf } from "./files.node.ts";
+import type { DetectionFiles } from "./files.node.ts";
 import { type MatValue, readMat } from "./mat.node.ts";
+import { fileNameOf } from "./paths.node.ts";
 
 // The folder `ground_truth` of WIDER FACE's evaluation tools: wider_easy_val.mat, wider_medium_val.mat and wider_hard_val.mat list for
 // each event, and in it for each image, the numbers of the faces that count, from 1.

@@ -2,16 +2,8 @@ import { counted } from "../../../memory.ts";
 import { FILE_KINDS } from "../../files/files.node.ts";
 import { NO_BOX, type RawDetections, type RawImage, type RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
-import {
-  type DetectionFiles,
-  fileNameOf,
-  folderOf,
-  isImagePath,
-  linesOf,
-  readText,
-  splitOfPath,
-  stemOf,
-} from "./files.node.ts";
+import { type DetectionFiles, linesOf, readText } from "./files.node.ts";
+import { fileNameOf, folderOf, isImagePath, splitOfPath, stemOf } from "./paths.node.ts";
 import { type ListedImage, readSubsets } from "./wider-subsets.node.ts";
 
 // WIDER FACE (Yang et al. 2016, "WIDER FACE: A face detection benchmark"): one text for each split, in which an image is a line with its

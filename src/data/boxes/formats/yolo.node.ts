@@ -12,18 +12,14 @@ import { reasonOf } from "../image.node.ts";
 import type { DetectionFault } from "../set.ts";
 import {
   type DetectionFiles,
-  fileNameOf,
-  folderOf,
   isClassList,
-  isImagePath,
   linesOf,
   readClassList,
   readHead,
   readText,
-  splitOfFolders,
-  stemOf,
 } from "./files.node.ts";
 import { isKittiLine } from "./kitti.node.ts";
+import { fileNameOf, folderOf, isImagePath, splitOfFolders, stemOf } from "./paths.node.ts";
 
 // YOLO's text files: one for each image, in a folder `labels` where images are in a folder `images`, beside the image, or in another folder,
 // with a line for each object: the number of its class, and center, width and height as shares of the image's. `data.yaml` names classes and
@@ -303,17 +299,20 @@ async function imagesOfYaml(
   const parts = { train: content.train, validation: content.val ?? content.valid, test: content.test };
   let outside: string | undefined;
   for (const [name, locations] of Object.entries(parts)) {
-    const taken = new Set<string>();
-    for (const location of new Set(typeof locations === "string" ? [locations] : (locations ?? []))) {
-      const found = await locate(files, content, location);
+    const located = new Map<string, Located>();
+    const [taken, repeated] = [new Set<string>(), new Set<string>()];
+    for (const location of typeof locations === "string" ? [locations] : (locations ?? [])) {
+      const found = located.get(location) ?? (await locate(files, content, location));
+      located.set(location, found);
       if (found.kind === "file" || found.kind === "folder") {
         const split = name as SplitName;
         if (taken.has(found.path)) {
-          faults.push({
-            kind: "repeated-image",
-            file: found.path,
-            detail: `${yaml} names it again for ${name}`,
-          });
+          // Told once, however often and in whatever spelling.
+          if (!repeated.has(found.path)) {
+            const detail = `${yaml} names all of it again for ${name}`;
+            faults.push({ kind: "repeated-image", file: printable(location), detail });
+          }
+          repeated.add(found.path);
           continue;
         }
         taken.add(found.path);

@@ -166,7 +166,7 @@ export interface Copy {
   remove(): Promise<void>;
 }
 
-/** Characters of the longest line that is looked through for comments: chunks of a file are shorter. */
+/** Characters after which a line without an end is refused where comments are looked for. */
 const LONGEST_LINE = 8 * CHUNK;
 
 /**

@@ -22,7 +22,7 @@ interface UnevenLine {
   readonly text: string;
 }
 
-/** The lines of a text, without what ends them; up to one that is longer than is looked at. */
+/** The lines of a text, without what ends them; none from one on that is longer than `LONGEST`. */
 async function* linesOf(path: string, encoding: string): AsyncGenerator<string> {
   const decoder = new TextDecoder(encoding);
   let held = "";
@@ -60,6 +60,7 @@ class Cells {
   private take(character: string): void {
     if (character === '"' && this.state !== "plain") {
       // A second quote behind one that closes stands for itself.
+      if (this.state === "closed") this.filled = this.count;
       this.state = this.state === "quoted" ? "closed" : "quoted";
     } else if (this.state === "quoted") {
       this.filled = this.count;
