@@ -6,7 +6,7 @@ import { shortened } from "../../printable.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
 import { sqlDateFormat } from "./columns/dates.ts";
 import { findColumns } from "./columns/find.node.ts";
-import { MISSING, missingTest } from "./columns/missing.ts";
+import { MISSING, missingTest, sqlTrimmed } from "./columns/missing.ts";
 import {
   COUNTED,
   type NumberCounts,
@@ -91,13 +91,6 @@ interface ColumnReading {
   readonly select: readonly string[];
   cells(values: readonly unknown[], texts: readonly unknown[]): readonly unknown[];
 }
-
-/** The white space that JavaScript's `trim` takes off. */
-const WHITE =
-  "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff";
-
-/** A text without white space around it, as `trim` of JavaScript has it: the one of SQL takes spaces alone. */
-const sqlTrimmed = (text: string): string => `trim(${text}, ${quoteText(WHITE)})`;
 
 const asText = (name: string): string => `cast(${quoteName(name)} as varchar)`;
 
@@ -328,7 +321,7 @@ function typedColumn(column: TableColumn, source: TableSourceColumn): string | u
       return typedDate(name, column.form, column.precision);
     case "boolean": {
       const [no, yes] = column.texts.map((text) => text.trim().toLowerCase());
-      if (no === "false" && yes === "true") return `try_cast(trim(${name}) as boolean)`;
+      if (no === "false" && yes === "true") return `try_cast(${sqlTrimmed(name)} as boolean)`;
       return no === "0" && yes === "1" ? `try_cast(${name} as bigint)` : undefined;
     }
     default:
@@ -345,8 +338,8 @@ function typedDate(name: string, form: string, precision: string): string {
       : /[yd]/.test(form)
         ? "timestamp"
         : "time";
-  if (form.startsWith("yyyy-MM-dd")) return `try_cast(trim(${name}) as ${type})`;
-  return `cast(try_strptime(trim(${name}), ${quoteText(sqlDateFormat(form))}) as ${type})`;
+  if (form.startsWith("yyyy-MM-dd")) return `try_cast(${sqlTrimmed(name)} as ${type})`;
+  return `cast(try_strptime(${sqlTrimmed(name)}, ${quoteText(sqlDateFormat(form))}) as ${type})`;
 }
 
 /**

@@ -84,15 +84,16 @@ test("an image that a list names many times is read once", async () => {
 
 test("a folder that YAML names many times is looked through once", async () => {
   const folder = await images("places", ["images/a.png", "images/b.png"]);
-  const places = Array.from({ length: 50_000 }, (_, i) => ["images", "images", "./images"][i % 3]);
+  const places = Array.from({ length: 50_000 }, (_, i) => ["images", "gone", "./images", "images"][i % 4]);
   await writeText(folder, "data.yaml", `train: [${places.join(", ")}]\nnames: [cell]\n`);
   for (const name of ["a", "b"]) await writeText(folder, `labels/${name}.txt`, "0 0.5 0.5 0.5 0.5\n");
   const set = await openDetectionFolder(folder);
   expect(set.splits.train.count + set.splits.validation.count).toBe(2);
   const again = faultsOf(set, "repeated-image");
   expect(again.map(({ file, detail }) => `${file}: ${detail}`)).toEqual([
-    "images: data.yaml names all of it again for train",
+    "./images: data.yaml names all of it again for train",
   ]);
+  expect(faultsOf(set, "missing-image").map(({ file }) => file)).toEqual(["gone"]);
 });
 
 test("names of images with many question marks are read in one go", async () => {
@@ -120,7 +121,10 @@ test("names of images with many question marks are read in one go", async () => 
 });
 
 test("crowds of every class are made of so many regions as memory holds", async () => {
-  const folder = await images("kitti", ["training/image_2/0.png", "training/image_2/1.png"]);
+  const folder = await images(
+    "kitti",
+    [0, 1, 2].map((i) => `training/image_2/${i}.png`),
+  );
   const line = (name: string) => `${name} 0 0 0 5 5 20 20 1 1 1 0 0 10 0`;
   const lines = [
     ...Array.from({ length: 600 }, (_, i) => line(`c${i}`)),
@@ -128,6 +132,7 @@ test("crowds of every class are made of so many regions as memory holds", async 
   ];
   await writeText(folder, "training/label_2/0.txt", lines.join("\n"));
   await writeText(folder, "training/label_2/1.txt", lines.join("\n"));
+  await writeText(folder, "training/label_2/2.txt", line("c7"));
   const set = await openDetectionFolder(folder);
   expect(faultsOf(set, "unreadable-annotations").map(({ file, detail }) => `${file}: ${detail}`)).toEqual([
     "training/label_2/1.txt: 500 regions DontCare, each a crowd of 600 classes: with those before, more than 500000 crowds",
@@ -151,6 +156,11 @@ test("a path of many folders is that of an image by its end, or of none", async 
 test.each([
   ["by a folder that both have", (scene: string, frame: string) => `labels/data/${scene}-${frame}`, true],
   ["by two folders that many have", (scene: string, frame: string) => `labels/${scene}/${frame}`, true],
+  [
+    "by an outer folder of all, so that none is found",
+    (scene: string, frame: string) => `images/of-${scene}-${frame}`,
+    false,
+  ],
   [
     "by none, where the folders of labels have names of their own",
     (scene: string, frame: string) => `labels/of-${scene}-${frame}`,

@@ -167,6 +167,22 @@ test("gaps are told alike where they are found and where they are read, also in 
   expect((await all(data, "train")).x.data.every(Number.isFinite)).toBe(true);
 });
 
+test("white space of every kind around a number counts for nothing, in queries, too", async () => {
+  const white = ["", "\t", "\u00a0", "\u3000"];
+  const rows = Array.from({ length: 40 }, (_, i) => `${i};${white[i % 4]}${i},5${white[i % 4]}`);
+  const path = await file("padded.csv", ["a;b", ...rows].join("\n"));
+  const asked = await openPlace({ path, sql: "select sum(b) as total from data" });
+  for await (const chunk of asked.cells([{ name: "total", as: "number" }])) {
+    expect(chunk.values(0)).toEqual([40 * 19.5 + 20]);
+  }
+  await asked.close();
+  const table = await openPlace({ path });
+  for await (const chunk of table.cells([{ name: "b", as: "number" }])) {
+    expect(chunk.values(0)).toEqual(rows.map((_, i) => i + 0.5));
+  }
+  await table.close();
+});
+
 test("white space of every kind around a gap counts for nothing, in queries, too", async () => {
   const white = ["\t", " ", "\u00a0", "\u3000", "\u2009", "\ufeff"];
   const rows = Array.from(

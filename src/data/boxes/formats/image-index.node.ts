@@ -54,6 +54,32 @@ function best(paths: readonly string[], scoreOf: (path: string) => number): Best
   return { score, only };
 }
 
+/**
+ * Of many images of one name, those that have one of the folders which few have, or else the one that fewest have; and how many folders
+ * the others can share at the most.
+ * @param lists the images of that name in each folder
+ */
+function withFolder(
+  folders: readonly string[],
+  lists: ReadonlyMap<string, readonly string[]>,
+): { readonly near: readonly string[]; readonly others: number } {
+  const near = new Set<string>();
+  let others = 0;
+  let shortest: readonly string[] = [];
+  for (const folder of folders) {
+    const list = lists.get(folder) ?? [];
+    if (list.length <= FEW) {
+      for (const path of list) near.add(path);
+      continue;
+    }
+    others++;
+    if (shortest.length === 0 || list.length < shortest.length) shortest = list;
+  }
+  if (near.size > 0) return { near: [...near], others };
+  const times = folders.filter((folder) => lists.get(folder) === shortest).length;
+  return { near: shortest, others: others - times };
+}
+
 /** The images below a root: finds one by what annotations call it. */
 export class ImageIndex {
   readonly paths: ReadonlySet<string>;
@@ -67,8 +93,8 @@ export class ImageIndex {
   private readonly byNameStem = new Map<string, string[]>();
   /** Of images of one name, those in each folder. */
   private readonly byFolder = new Map<readonly string[], ReadonlyMap<string, readonly string[]>>();
-  /** The best of all images of a name, by what decides that of a path. */
-  private readonly bestOfAll = new Map<string, Best>();
+  /** The best of many images of a name, by what of a path decides it. */
+  private readonly bestOfMany = new Map<string, Best>();
   private loose: ReadonlyMap<string, readonly string[]> | undefined;
 
   constructor(root: string, paths: readonly string[]) {
@@ -176,44 +202,19 @@ export class ImageIndex {
     const scoreOf = (path: string): number =>
       sharedFolders(own, foldersOf(path)) +
       (splitOwn !== undefined && splitOfFolders(path) === splitOwn ? 0.5 : 0);
-    // Where every photo has a folder of its own, most images share the outer folders alone, and one the innermost, too.
-    const { near, others } = this.withFolder(own, same);
-    const nearest = best(near, scoreOf);
-    if (nearest.score > others + 0.5) return nearest.only;
-    // Folders that no image is in, such as one of labels for each photo, decide nothing.
-    const lists = this.byFolder.get(same);
-    const key = [stem, splitOwn, ...own.filter((folder) => lists?.has(folder) !== false)].join("/");
-    const known = this.bestOfAll.get(key) ?? best(same, scoreOf);
-    this.bestOfAll.set(key, known);
-    return known.only;
-  }
-
-  /**
-   * Of many images of one name, those that have a folder of `own` which few have; and how many folders the others can share with it at
-   * the most. All of them where they are few.
-   */
-  private withFolder(
-    own: readonly string[],
-    same: readonly string[],
-  ): { readonly near: readonly string[]; readonly others: number } {
-    if (same.length <= FEW) return { near: same, others: 0 };
+    if (same.length <= FEW) return best(same, scoreOf).only;
     const lists = this.byFolder.get(same) ?? byFolderOf(same);
     this.byFolder.set(same, lists);
-    const near = new Set<string>();
-    let others = 0;
-    let shortest: readonly string[] | undefined;
-    for (const folder of own) {
-      const list = lists.get(folder) ?? [];
-      if (list.length <= FEW) {
-        for (const path of list) near.add(path);
-        continue;
-      }
-      others++;
-      if (shortest === undefined || list.length < shortest.length) shortest = list;
-    }
-    if (near.size > 0 || shortest === undefined) return { near: [...near], others };
-    // All of its folders have many: those in the one that has the fewest, which the others are not in.
-    const times = own.filter((folder) => lists.get(folder) === shortest).length;
-    return { near: shortest, others: others - times };
+    // Folders that no image is in, such as one of labels for each photo, decide nothing.
+    const deciding = own.filter((folder) => lists.has(folder));
+    const key = [stem, splitOwn, ...deciding].join("/");
+    const known = this.bestOfMany.get(key);
+    if (known !== undefined) return known.only;
+    // Where every photo has a folder of its own, most images share the outer folders alone, and one the innermost, too.
+    const { near, others } = withFolder(deciding, lists);
+    const nearest = best(near, scoreOf);
+    const found = nearest.score > others + 0.5 ? nearest : best(same, scoreOf);
+    this.bestOfMany.set(key, found);
+    return found.only;
   }
 }

@@ -76,12 +76,13 @@ export async function readKitti(files: DetectionFiles, sources: readonly string[
     const [file, objects] = [files.images.partnerOf(source), read.get(source)];
     if (file === undefined || objects === undefined) return [];
     const regions = objects.filter((object) => object.class === DONT_CARE).length;
-    crowds += regions * classes.length;
-    if (crowds > MOST_CROWDS) {
+    const more = regions * classes.length;
+    if (more > 0 && crowds + more > MOST_CROWDS) {
       const detail = `${regions} regions ${DONT_CARE}, each a crowd of ${classes.length} classes: with those before, more than ${MOST_CROWDS} crowds`;
       faults.push({ kind: "unreadable-annotations", file: source, detail });
       return [];
     }
+    crowds += more;
     const all = objects.flatMap((object): RawObject[] =>
       object.class === DONT_CARE
         ? classes.map((name) => ({ ...object, class: name, crowd: true }))

@@ -302,7 +302,10 @@ async function imagesOfYaml(
     const located = new Map<string, Located>();
     const [taken, repeated] = [new Set<string>(), new Set<string>()];
     for (const location of typeof locations === "string" ? [locations] : (locations ?? [])) {
-      const found = located.get(location) ?? (await locate(files, content, location));
+      const known = located.get(location);
+      // What is not there was told.
+      if (known !== undefined && known.kind !== "file" && known.kind !== "folder") continue;
+      const found = known ?? (await locate(files, content, location));
       located.set(location, found);
       if (found.kind === "file" || found.kind === "folder") {
         const split = name as SplitName;

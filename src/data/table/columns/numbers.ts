@@ -1,3 +1,4 @@
+import { sqlTrimmed } from "./missing.ts";
 /** How the numbers of a column are written; undefined where they are as in programs: `-1234.5e6`. */
 export interface NumberFormat {
   readonly decimal: "." | ",";
@@ -43,7 +44,7 @@ export function plainNumber(text: string, { decimal, thousands }: NumberFormat):
 export function sqlPlainNumber(text: string, format: NumberFormat): string {
   const { decimal, thousands } = format;
   const quoted = (pattern: string) => `'${pattern.replaceAll("'", "''")}'`;
-  const trimmed = `trim(${text})`;
+  const trimmed = sqlTrimmed(text);
   const whole =
     thousands === undefined ? trimmed : `regexp_replace(${trimmed}, ${quoted(GROUPS[thousands])}, '', 'g')`;
   const plain = decimal === "," ? `replace(${whole}, ',', '.')` : whole;

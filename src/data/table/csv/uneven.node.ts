@@ -22,7 +22,7 @@ interface UnevenLine {
   readonly text: string;
 }
 
-/** The lines of a text, without what ends them; none from one on that is longer than `LONGEST`. */
+/** The lines of a text, without what ends them; none from one on of which more than `LONGEST` is held at the end of a chunk. */
 async function* linesOf(path: string, encoding: string): AsyncGenerator<string> {
   const decoder = new TextDecoder(encoding);
   let held = "";
